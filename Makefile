@@ -25,6 +25,7 @@ lint: ## formatting, clippy, import graph, proto and shell lint
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	scripts/check-graph
+	scripts/check-docs
 	scripts/buf lint proto
 	@scripts/lint-shell
 
