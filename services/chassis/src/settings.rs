@@ -1,0 +1,160 @@
+//! Configuration: environment variables, with the reference's names where it has them. `mission-control serve --help` is the list.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, ValueEnum};
+use secrecy::{ExposeSecret, SecretString};
+
+/// How people sign in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AuthMode {
+    /// One shared local token.
+    Local,
+}
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// All settings. `Debug` masks secrets.
+#[derive(Args, Clone, Debug)]
+pub struct Settings {
+    /// PostgreSQL connection URL. `up` starts a private PostgreSQL when it is not set.
+    #[arg(long, env = "DATABASE_URL", default_value = "", hide_env_values = true)]
+    pub database_url: String,
+    /// Connections a role keeps at most.
+    #[arg(long, env = "DATABASE_CONNECTIONS", default_value_t = 12)]
+    pub database_connections: u32,
+    /// RabbitMQ URL (amqp:// or amqps://). Empty: the bus inside the process, for `up` only.
+    #[arg(long, env = "AMQP_URL", default_value = "", hide_env_values = true)]
+    pub amqp_url: String,
+    /// How people sign in.
+    #[arg(long, env = "AUTH_MODE", value_enum, default_value = "local")]
+    pub auth_mode: AuthMode,
+    /// The local token: at least 50 characters and no placeholder. `up` makes one on the first start.
+    #[arg(long, env = "LOCAL_AUTH_TOKEN", default_value = "", hide_env_values = true)]
+    pub local_auth_token: SecretString,
+    /// Master secret that signing and encryption keys are derived from: at least 32 characters. `up` makes one on the first start.
+    #[arg(long, env = "SECRET_KEY", default_value = "", hide_env_values = true)]
+    pub secret_key: SecretString,
+    /// Address of the one public port.
+    #[arg(long, env = "LISTEN", default_value = "127.0.0.1:8000")]
+    pub listen: SocketAddr,
+    /// Address of the internal gRPC port of `serve`.
+    #[arg(long, env = "GRPC_LISTEN", default_value = "127.0.0.1:5100")]
+    pub grpc_listen: SocketAddr,
+    /// Where the other roles are (`org=http://host:port,board=...`), for `serve`.
+    #[arg(long, env = "PEERS", default_value = "")]
+    pub peers: String,
+    /// Directory of `up`: private PostgreSQL, token and keys.
+    #[arg(long, env = "DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Directory with PostgreSQL's binaries (`initdb`, `postgres`, `pg_ctl`), for `up`; searched when not set.
+    #[arg(long, env = "PG_BIN_DIR")]
+    pub pg_bin_dir: Option<PathBuf>,
+    /// Public URL of the edge: written into agents' files. Empty: `http://` and LISTEN.
+    #[arg(long, env = "BASE_URL", default_value = "")]
+    pub base_url: String,
+    /// Origins that browsers may call from, comma separated. Empty: none but our own.
+    #[arg(long, env = "CORS_ORIGINS", default_value = "")]
+    pub cors_origins: String,
+    /// Addresses or networks whose forwarding headers count, comma separated.
+    #[arg(long, env = "TRUSTED_PROXIES", default_value = "")]
+    pub trusted_proxies: String,
+    /// Oldest gateway version that is fully supported; older ones get a warning.
+    #[arg(long, env = "GATEWAY_MIN_VERSION", default_value = "2026.02.9")]
+    pub gateway_min_version: String,
+    /// Networks that webhooks may go to although they are private (CIDR, comma separated); `*` is all, for development.
+    #[arg(long, env = "WEBHOOK_ALLOWED_NETWORKS", default_value = "")]
+    pub webhook_allowed_networks: String,
+    /// Delays before webhook attempts 2, 3, ... (`5s,5m,30m,2h,5h,10h,10h`).
+    #[arg(long, env = "WEBHOOK_RETRY_SCHEDULE", default_value = "5s,5m,30m,2h,5h,10h,10h")]
+    pub webhook_retry_schedule: String,
+    /// Largest request body, in bytes.
+    #[arg(long, env = "MAX_BODY_BYTES", default_value_t = 2 * 1024 * 1024)]
+    pub max_body_bytes: usize,
+    /// Value of X-Content-Type-Options; blank leaves it out.
+    #[arg(long, env = "SECURITY_HEADER_X_CONTENT_TYPE_OPTIONS", default_value = "nosniff")]
+    pub x_content_type_options: String,
+    /// Value of X-Frame-Options; blank leaves it out.
+    #[arg(long, env = "SECURITY_HEADER_X_FRAME_OPTIONS", default_value = "DENY")]
+    pub x_frame_options: String,
+    /// Value of Referrer-Policy; blank leaves it out.
+    #[arg(long, env = "SECURITY_HEADER_REFERRER_POLICY", default_value = "strict-origin-when-cross-origin")]
+    pub referrer_policy: String,
+    /// Value of Permissions-Policy; blank leaves it out.
+    #[arg(long, env = "SECURITY_HEADER_PERMISSIONS_POLICY", default_value = "")]
+    pub permissions_policy: String,
+    /// What is logged (`info`, or a filter such as `info,sqlx=debug`).
+    #[arg(long, env = "LOG_LEVEL", default_value = "info")]
+    pub log_level: String,
+    /// How logs are written.
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value = "text")]
+    pub log_format: LogFormat,
+    /// Requests that take longer are logged as slow, in milliseconds.
+    #[arg(long, env = "REQUEST_LOG_SLOW_MS", default_value_t = 1000)]
+    pub request_log_slow_ms: u64,
+    /// Log health requests too.
+    #[arg(long, env = "REQUEST_LOG_INCLUDE_HEALTH", default_value_t = false, action = clap::ArgAction::Set)]
+    pub request_log_include_health: bool,
+    /// OTLP endpoint (gRPC) for traces; empty: none.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", default_value = "")]
+    pub otlp_endpoint: String,
+}
+
+const PLACEHOLDERS: [&str; 4] = ["change-me", "changeme", "replace-me", "replace-with-strong-random-token"];
+
+impl Settings {
+    /// Every mistake at once, each with its remedy; empty when there is none.
+    pub fn mistakes(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        if self.database_url.is_empty() {
+            found.push("DATABASE_URL is not set: give a PostgreSQL URL, or use `mission-control up`, which brings its own.".to_owned());
+        } else if self.database_url.parse::<sqlx::postgres::PgConnectOptions>().is_err() {
+            found.push("DATABASE_URL is not a PostgreSQL URL (postgres://user:password@host:port/database).".to_owned());
+        }
+        let token = self.local_auth_token.expose_secret().trim();
+        if token.chars().count() < 50 {
+            found.push("LOCAL_AUTH_TOKEN must have at least 50 characters: `openssl rand -hex 32` makes one.".to_owned());
+        } else if PLACEHOLDERS.iter().any(|placeholder| token.to_lowercase().starts_with(placeholder)) {
+            found.push("LOCAL_AUTH_TOKEN is a placeholder: `openssl rand -hex 32` makes a real one.".to_owned());
+        }
+        if self.secret_key.expose_secret().len() < 32 {
+            found.push("SECRET_KEY must have at least 32 characters: `openssl rand -hex 32` makes one. Keep it: stored secrets cannot be read without it.".to_owned());
+        }
+        if !self.base_url.is_empty() && !matches!(url::Url::parse(&self.base_url), Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host()) {
+            found.push("BASE_URL must be an absolute http or https URL.".to_owned());
+        }
+        if let Err(error) = self.peer_list() {
+            found.push(error);
+        }
+        found
+    }
+
+    /// `BASE_URL` without a trailing slash; by default the public port.
+    pub fn public_url(&self) -> String {
+        match self.base_url.trim_end_matches('/') {
+            "" => format!("http://{}", self.listen),
+            url => url.to_owned(),
+        }
+    }
+
+    /// `PEERS` as pairs of role and URL.
+    pub fn peer_list(&self) -> Result<Vec<(String, String)>, String> {
+        self.peers
+            .split(',')
+            .map(str::trim)
+            .filter(|pair| !pair.is_empty())
+            .map(|pair| {
+                pair.split_once('=')
+                    .map(|(role, url)| (role.trim().to_owned(), url.trim().to_owned()))
+                    .ok_or_else(|| format!("PEERS has `{pair}`: write role=http://host:port, comma separated."))
+            })
+            .collect()
+    }
+}

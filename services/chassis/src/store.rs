@@ -1,0 +1,240 @@
+//! PostgreSQL: one schema, one role and one migration history per service.
+//!
+//! A [`Store`] is a service's view of the database; a [`Tx`] is a transaction that also writes the outbox, so that a change and the
+//! event that tells of it are one.
+
+use std::{
+    borrow::Cow,
+    ops::{Deref, DerefMut},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use prost::Message;
+use proto::event::v1::Event;
+use sqlx::{
+    AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, PgPool, Postgres, Transaction,
+    migrate::Migrator,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use tokio::sync::Notify;
+
+use crate::{Error, Result, identity::Caller, outbox::Change};
+
+/// Outbox, inbox and parked messages, the same in every schema.
+static COMMON: Migrator = sqlx::migrate!("./migrations");
+
+/// Longest wait for a connection of the pool.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest time a statement may run.
+const STATEMENT_TIMEOUT: &str = "15s";
+
+/// What belongs to one service in the database.
+#[derive(Clone, Copy)]
+pub struct Schema {
+    /// Name of the schema (`board`); the role is `mc_<name>`.
+    pub name: &'static str,
+    /// Its migrations.
+    pub migrations: &'static Migrator,
+}
+
+impl Schema {
+    fn role(&self) -> String {
+        format!("mc_{}", self.name)
+    }
+}
+
+/// A service's view of the database.
+#[derive(Clone)]
+pub struct Store {
+    pool: PgPool,
+    schema: &'static str,
+    poke: Arc<Notify>,
+}
+
+impl Store {
+    /// A pool whose connections act as the service's role, with its schema first in the search path. Connects lazily, so that a
+    /// service starts while the database is away.
+    pub fn open(url: &str, schema: Schema, connections: u32) -> Result<Self> {
+        let options: PgConnectOptions = url.parse().map_err(|error: sqlx::Error| Error::internal(error))?;
+        let options = options
+            .application_name(schema.name)
+            .options([("search_path", schema.name), ("statement_timeout", STATEMENT_TIMEOUT)])
+            .log_statements(tracing::log::LevelFilter::Trace)
+            .log_slow_statements(tracing::log::LevelFilter::Warn, Duration::from_secs(1));
+        let role: Arc<str> = schema.role().into();
+        let pool = PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .test_before_acquire(false)
+            .after_connect(move |connection, _| {
+                let role = role.clone();
+                Box::pin(async move {
+                    // A role that is missing means a database whose owner may not create roles: migrate said so.
+                    let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1 AND pg_has_role(current_user, oid, 'member'))")
+                        .bind(&*role)
+                        .fetch_one(&mut *connection)
+                        .await?;
+                    if exists {
+                        connection.execute(AssertSqlSafe(format!("SET ROLE {role}"))).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .connect_lazy_with(options);
+        Ok(Self { pool, schema: schema.name, poke: Arc::default() })
+    }
+
+    /// For reads.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// Name of the schema.
+    pub fn schema(&self) -> &'static str {
+        self.schema
+    }
+
+    /// Told after every commit that wrote an event.
+    pub fn poke(&self) -> &Arc<Notify> {
+        &self.poke
+    }
+
+    /// Begins a transaction.
+    pub async fn begin(&self) -> Result<Tx> {
+        Ok(Tx { inner: self.pool.begin().await?, poke: self.poke.clone(), recorded: AtomicBool::new(false) })
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<()> {
+        sqlx::query("SELECT 1").execute(&self.pool).await?;
+        Ok(())
+    }
+}
+
+/// A transaction that can record events. Dropped without [`Tx::commit`] it is rolled back.
+pub struct Tx {
+    inner: Transaction<'static, Postgres>,
+    poke: Arc<Notify>,
+    recorded: AtomicBool,
+}
+
+impl Tx {
+    /// Writes an event into the outbox of this transaction and answers it.
+    pub async fn record(&mut self, caller: &Caller, change: Change) -> Result<Event> {
+        let event = change.into_event(caller);
+        self.record_events(std::slice::from_ref(&event)).await?;
+        Ok(event)
+    }
+
+    /// Writes events that are complete already, in their order, with one statement.
+    pub async fn record_events(&mut self, events: &[Event]) -> Result<()> {
+        let id = |text: &str| uuid::Uuid::parse_str(text).ok();
+        sqlx::query(
+            "INSERT INTO outbox (id, event_type, organization_id, board_id, event) \
+             SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::bytea[])",
+        )
+        .bind(events.iter().map(|event| id(&event.id)).collect::<Vec<_>>())
+        .bind(events.iter().map(|event| event.r#type.clone()).collect::<Vec<_>>())
+        .bind(events.iter().map(|event| id(&event.organization_id)).collect::<Vec<_>>())
+        .bind(events.iter().map(|event| id(&event.board_id)).collect::<Vec<_>>())
+        .bind(events.iter().map(Message::encode_to_vec).collect::<Vec<_>>())
+        .execute(&mut *self.inner)
+        .await?;
+        self.recorded.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Commits, and wakes the relay when there is something to relay.
+    pub async fn commit(self) -> Result<()> {
+        self.inner.commit().await?;
+        if self.recorded.into_inner() {
+            self.poke.notify_one();
+        }
+        Ok(())
+    }
+}
+
+impl Deref for Tx {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        &self.inner
+    }
+}
+
+impl DerefMut for Tx {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.inner
+    }
+}
+
+/// Whether a statement failed on the constraint of this name. Rules that the database holds are mapped to errors with it.
+pub fn violates(error: &sqlx::Error, constraint: &str) -> bool {
+    matches!(error, sqlx::Error::Database(cause) if cause.constraint() == Some(constraint))
+}
+
+/// Brings the schemas up to date: role, schema, the common tables and the service's own, each with its own history. Safe to run from
+/// several processes at once.
+pub async fn migrate(url: &str, schemas: &[Schema]) -> anyhow::Result<()> {
+    let options: PgConnectOptions = url.parse()?;
+    let mut connection = PgConnection::connect_with(&options).await?;
+    // One migrator at a time in the whole database; released with the connection.
+    sqlx::query("SELECT pg_advisory_lock(hashtextextended('mission-control migrate', 0))")
+        .execute(&mut connection)
+        .await?;
+    for schema in schemas {
+        let (name, role) = (schema.name, schema.role());
+        let granted = ensure_role(&mut connection, &role).await?;
+        connection.execute(AssertSqlSafe(format!("CREATE SCHEMA IF NOT EXISTS {name}"))).await?;
+        connection.execute(AssertSqlSafe(format!("SET search_path = {name}"))).await?;
+        migrator(&COMMON, "_chassis_migrations").run(&mut connection).await?;
+        migrator(schema.migrations, "_migrations").run(&mut connection).await?;
+        if granted {
+            connection
+                .execute(AssertSqlSafe(format!(
+                    "GRANT USAGE ON SCHEMA {name} TO {role}; \
+                     GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {name} TO {role}; \
+                     GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA {name} TO {role}"
+                )))
+                .await?;
+        }
+    }
+    connection.close().await?;
+    Ok(())
+}
+
+/// A copy with a history table of its own; the caller holds the lock.
+fn migrator(of: &Migrator, table: &'static str) -> Migrator {
+    Migrator { migrations: of.migrations.clone(), locking: false, table_name: Cow::Borrowed(table), ..Migrator::DEFAULT }
+}
+
+/// Creates the service's role and lets the connecting user act as it. Roles belong to the whole cluster, so that another database may
+/// have made it first. Answers whether the role can be used.
+async fn ensure_role(connection: &mut PgConnection, role: &str) -> anyhow::Result<bool> {
+    let create = format!(
+        "DO $$ BEGIN \
+           IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') THEN CREATE ROLE {role} NOLOGIN; END IF; \
+         EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
+    );
+    let grant = format!("GRANT {role} TO CURRENT_USER");
+    for statement in [create, grant] {
+        if let Err(error) = connection.execute(AssertSqlSafe(statement)).await {
+            // 42501: insufficient privilege. A database owner that may not create roles still gets a working product.
+            let denied = matches!(&error, sqlx::Error::Database(cause) if cause.code().as_deref() == Some("42501"));
+            let raced = matches!(&error, sqlx::Error::Database(cause) if cause.code().as_deref() == Some("XX000"));
+            if raced {
+                continue;
+            }
+            if !denied {
+                return Err(error.into());
+            }
+            tracing::warn!(role, "the database user may not create roles: this service runs with the rights of that user");
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}

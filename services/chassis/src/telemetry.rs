@@ -1,0 +1,52 @@
+//! Logs, traces and metrics.
+
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use opentelemetry::trace::TracerProvider;
+use opentelemetry_otlp::WithExportConfig;
+use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
+use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
+
+use crate::settings::{LogFormat, Settings};
+
+/// Keeps telemetry alive; flushes traces when dropped.
+pub struct Telemetry {
+    /// Renders `/metrics`.
+    pub metrics: PrometheusHandle,
+    traces: Option<SdkTracerProvider>,
+}
+
+impl Telemetry {
+    /// Starts logging, and tracing when there is an OTLP endpoint. Once per process.
+    pub fn start(settings: &Settings) -> anyhow::Result<Self> {
+        let filter = EnvFilter::try_new(&settings.log_level)?;
+        let logs = match settings.log_format {
+            LogFormat::Json => tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(std::io::stderr).boxed(),
+            LogFormat::Text => tracing_subscriber::fmt::layer().with_writer(std::io::stderr).boxed(),
+        };
+        let traces = if settings.otlp_endpoint.is_empty() {
+            None
+        } else {
+            let exporter = opentelemetry_otlp::SpanExporter::builder().with_tonic().with_endpoint(&settings.otlp_endpoint).build()?;
+            Some(
+                SdkTracerProvider::builder()
+                    .with_batch_exporter(exporter)
+                    .with_resource(Resource::builder().with_service_name("mission-control").build())
+                    .build(),
+            )
+        };
+        let spans = traces.as_ref().map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("mission-control")));
+        tracing_subscriber::registry().with(filter).with(logs).with(spans).init();
+        let metrics = PrometheusBuilder::new().install_recorder()?;
+        Ok(Self { metrics, traces })
+    }
+}
+
+impl Drop for Telemetry {
+    fn drop(&mut self) {
+        if let Some(traces) = &self.traces
+            && let Err(error) = traces.shutdown()
+        {
+            tracing::warn!(%error, "traces were not flushed");
+        }
+    }
+}
