@@ -79,7 +79,8 @@ LIST
   fi
   dir="$DEV_DIR/postgres/bin"
   is_pg_bin "$dir" || return 1
-  echo "$dir"
+  # Without symbolic links: the way through this folder may be closed to the user who runs the server.
+  (cd -P "$dir" && pwd -P)
 }
 
 # unprivileged_user: who runs PostgreSQL when we are root, which initdb refuses.
