@@ -22,9 +22,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let mut set = compiler.file_descriptor_set();
     set.file.retain(|file| file.package() != "missioncontrol.options.v1" && file.package() != "google.api");
+    let mut config = tonic_prost_build::Config::new();
+    // Names travel with resources inside events.
+    config.enable_type_names();
     tonic_prost_build::configure()
         .build_transport(false)
-        .compile_fds(set)?;
+        .compile_fds_with_config(set, config)?;
     Ok(())
 }
 

@@ -172,6 +172,11 @@ impl DerefMut for Tx {
     }
 }
 
+/// The migrations that every schema gets.
+pub fn common_migrations() -> &'static Migrator {
+    &COMMON
+}
+
 /// Whether a statement failed on the constraint of this name. Rules that the database holds are mapped to errors with it.
 pub fn violates(error: &sqlx::Error, constraint: &str) -> bool {
     matches!(error, sqlx::Error::Database(cause) if cause.constraint() == Some(constraint))
