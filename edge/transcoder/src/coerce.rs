@@ -113,14 +113,11 @@ pub(crate) fn boolean(value: &Value<'_>) -> Result<bool, Fault> {
         Value::Bool(value) => Ok(*value),
         Value::Number(token) => {
             let number: f64 = token.parse().map_err(|_| BOOL_PARSING)?;
-            if number == 1.0 {
-                Ok(true)
-            } else if number == 0.0 {
-                Ok(false)
-            } else if number.fract() == 0.0 {
-                Err(BOOL_PARSING)
-            } else {
-                Err(BOOL_TYPE)
+            match number {
+                1.0 => Ok(true),
+                0.0 => Ok(false),
+                _ if number.fract() == 0.0 => Err(BOOL_PARSING),
+                _ => Err(BOOL_TYPE),
             }
         }
         Value::String(text) => match text.to_ascii_lowercase().as_str() {

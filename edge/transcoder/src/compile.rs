@@ -585,9 +585,9 @@ impl Builder {
         let resume = input.fields.iter().position(|field| field.rules.event_id);
         let in_query = |position: &usize| {
             let field = &input.fields[*position];
-            let plain = !field.kind.is_message() || matches!(field.kind, Kind::Timestamp | Kind::Duration);
+            let scalar = !field.kind.is_message() || matches!(field.kind, Kind::Timestamp | Kind::Duration);
             let bound = path.contains(position) || body == Body::Field(*position) || body == Body::Raw(*position);
-            plain && !bound && field.in_json() && !matches!(field.label, Label::Map(_))
+            scalar && !bound && field.in_json() && !matches!(field.label, Label::Map(_))
         };
         let query = if body == Body::All {
             Vec::new()

@@ -117,6 +117,10 @@ pub(crate) struct Method {
 }
 
 /// `missioncontrol.options.v1.Field`.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "these are the flags of the option vocabulary"
+)]
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Field {
     #[prost(bool, tag = "1")]

@@ -250,7 +250,7 @@ impl Reader<'_, '_> {
             Kind::Message(index) => {
                 let table = self.table;
                 self.nested(out, |reader, out| {
-                    reader.message(&table.messages[index], node, &|_| true, out)
+                    reader.message(&table.messages[index], node, &|_| true, out);
                 });
                 Ok(false)
             }

@@ -10,7 +10,7 @@ use crate::{
     options::Hints,
     problem::{Findings, Loc, Problem},
     read::{self, MISSING, MODEL_TYPE, Reader},
-    shape::{Field, Kind, Label, Message, Shape, Slot},
+    shape::{Field, Kind, Label, Message, Slot},
     wire::{self, DecodeError},
     write::{self, Writer},
 };
@@ -299,11 +299,6 @@ impl Route {
             }
             None => writer.message(output, wire, out, 0),
         }
-    }
-
-    /// The request and answer shapes belong to one table.
-    pub(crate) fn field(&self, position: usize) -> Option<&Field> {
-        Shape::field(&self.plan.input, position)
     }
 }
 

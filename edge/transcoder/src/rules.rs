@@ -50,18 +50,16 @@ fn trim(value: Cow<'_, str>) -> Cow<'_, str> {
 
 /// Lower-case hyphenated form of any accepted UUID text: simple, hyphenated, braced, urn.
 fn uuid(text: &str) -> Result<String, Fault> {
-    match uuid::Uuid::try_parse(text) {
-        Ok(uuid) => Ok(uuid.hyphenated().to_string()),
-        Err(_) => {
-            let error = uuid_error(text);
-            let ctx = json!({ "error": error });
-            Err(Fault::with(
-                "uuid_parsing",
-                format!("Input should be a valid UUID, {error}"),
-                ctx,
-            ))
-        }
+    if let Ok(uuid) = uuid::Uuid::try_parse(text) {
+        return Ok(uuid.hyphenated().to_string());
     }
+    let error = uuid_error(text);
+    let ctx = json!({ "error": error });
+    Err(Fault::with(
+        "uuid_parsing",
+        format!("Input should be a valid UUID, {error}"),
+        ctx,
+    ))
 }
 
 /// Why a text is no UUID, as pydantic's parser says it.

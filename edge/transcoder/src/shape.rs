@@ -497,11 +497,6 @@ impl Shape {
         }
     }
 
-    /// The last value of a top-level string field, by its name in the proto file.
-    pub(crate) fn field(&self, position: usize) -> Option<&Field> {
-        self.message().fields.get(position)
-    }
-
     /// The place of a top-level field in problems.
     pub(crate) fn loc(field: &Field) -> Loc {
         Loc::Field(field.json.clone())

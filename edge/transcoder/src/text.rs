@@ -1,6 +1,5 @@
 //! How values look as text: JSON strings, numbers as Python prints them, timestamps and durations.
 #![expect(
-    clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "digits and civil dates are computed within proven ranges"
 )]
@@ -93,20 +92,18 @@ pub(crate) fn signed(value: i64, out: &mut Vec<u8>) {
 
 /// Appends a number as Python's `repr` prints it; values JSON has no form for are `null`.
 pub(crate) fn double(value: f64, out: &mut Vec<u8>) {
-    if value.is_finite() {
-        repr(&format!("{value:e}"), out)
-    } else {
-        out.extend_from_slice(b"null")
+    if !value.is_finite() {
+        return out.extend_from_slice(b"null");
     }
+    repr(&format!("{value:e}"), out);
 }
 
 /// The same for single precision, with the digits that single precision needs.
 pub(crate) fn float(value: f32, out: &mut Vec<u8>) {
-    if value.is_finite() {
-        repr(&format!("{value:e}"), out)
-    } else {
-        out.extend_from_slice(b"null")
+    if !value.is_finite() {
+        return out.extend_from_slice(b"null");
     }
+    repr(&format!("{value:e}"), out);
 }
 
 /// Lays out the shortest digits (`d.ddde±x`) as Python does: plain from 1e-4 to below 1e16, else with an exponent.

@@ -90,7 +90,7 @@ fn masked(
 fn refuse_null(field: &Field, slot: Slot, found: &mut Findings) {
     if slot.count == 0 && field.presence && field.rules.not_null {
         found.within(Shape::loc(field), |found| {
-            found.add(Fault::value("the field must not be null"), || None)
+            found.add(Fault::value("the field must not be null"), || None);
         });
     }
 }
@@ -208,7 +208,6 @@ fn check<T>(result: Result<T, Fault>, found: &mut Findings) {
 
 #[expect(
     clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
     reason = "protobuf reads the low bits of a longer number"
 )]
 fn value(
@@ -224,7 +223,7 @@ fn value(
         Kind::Int(int) => check(rules::integer(field_rules, int, int.decode(raw.a)), found),
         Kind::Double => check(rules::number(field_rules, f64::from_bits(raw.a)), found),
         Kind::Float => check(rules::number(field_rules, f32::from_bits(raw.a as u32).into()), found),
-        Kind::Bool | Kind::Bytes => {}
+        Kind::Bool | Kind::Bytes | Kind::Mask | Kind::Any => {}
         Kind::String => check(rules::text(field_rules, Cow::Borrowed(write::utf8(raw, wire)?)), found),
         Kind::Json(kind) => {
             check(
@@ -255,7 +254,6 @@ fn value(
         Kind::Duration => {
             shape::moment(raw.slice(wire))?;
         }
-        Kind::Mask | Kind::Any => {}
     }
     Ok(())
 }

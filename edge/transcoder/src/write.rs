@@ -236,24 +236,9 @@ impl<'t> Writer<'t> {
                 let (seconds, nanos) = shape::moment(raw.slice(wire))?;
                 text::duration(seconds, nanos, out);
             }
-            Kind::Mask => self.mask(raw.slice(wire), out)?,
+            Kind::Mask => mask(raw.slice(wire), out)?,
             Kind::Any => return self.any(raw.slice(wire), out, depth),
         }
-        Ok(())
-    }
-
-    /// A `FieldMask` is its paths, joined by commas.
-    fn mask(&mut self, wire: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
-        let mut paths = Vec::new();
-        let mut cursor = crate::wire::Cursor::new(wire);
-        while !cursor.done() {
-            let (number, wire_type) = cursor.tag()?;
-            let raw = cursor.value(wire_type)?;
-            if number == 1 && wire_type == crate::wire::LEN {
-                paths.push(utf8(raw, wire)?);
-            }
-        }
-        text::string(&paths.join(","), out);
         Ok(())
     }
 
@@ -263,17 +248,28 @@ impl<'t> Writer<'t> {
         let url = url.map_or(Ok(""), |raw| utf8(raw, wire))?;
         let name = url.rsplit('/').next().unwrap_or_default();
         let table = self.table;
-        match table.by_name.get(name) {
-            Some(index) => {
-                let value = value.unwrap_or_default();
-                self.message(&table.messages[*index], value.slice(wire), out, depth + 1)
-            }
-            None => {
-                out.extend_from_slice(b"null");
-                Ok(())
-            }
+        let Some(index) = table.by_name.get(name) else {
+            out.extend_from_slice(b"null");
+            return Ok(());
+        };
+        let value = value.unwrap_or_default();
+        self.message(&table.messages[*index], value.slice(wire), out, depth + 1)
+    }
+}
+
+/// A `FieldMask` is its paths, joined by commas.
+fn mask(wire: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+    let mut paths = Vec::new();
+    let mut cursor = crate::wire::Cursor::new(wire);
+    while !cursor.done() {
+        let (number, wire_type) = cursor.tag()?;
+        let raw = cursor.value(wire_type)?;
+        if number == 1 && wire_type == crate::wire::LEN {
+            paths.push(utf8(raw, wire)?);
         }
     }
+    text::string(&paths.join(","), out);
+    Ok(())
 }
 
 /// Free-form JSON goes through as it is. Line breaks, which JSON allows between tokens only, become blanks: an event
