@@ -1,1 +1,39 @@
-//! org
+//! People, organizations and memberships: who may sign in and what they may touch.
+
+use chassis::{Context, Result, Role, Schema};
+use proto::org::v1::{
+    directory_service_server::DirectoryServiceServer, organization_service_server::OrganizationServiceServer,
+    user_service_server::UserServiceServer,
+};
+use sqlx::migrate::Migrator;
+
+mod consumers;
+mod directory;
+mod members;
+mod organizations;
+mod rules;
+mod users;
+
+/// The history of the schema.
+pub static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+
+/// What belongs to this service in the database.
+pub const SCHEMA: Schema = Schema {
+    name: "org",
+    migrations: &MIGRATIONS,
+};
+
+/// The role of this service.
+pub fn role(context: &Context) -> Result<Role> {
+    let store = context.store(SCHEMA)?;
+    Ok(Role::new("org")
+        .service(DirectoryServiceServer::new(directory::Directory {
+            store: store.clone(),
+        }))
+        .service(UserServiceServer::new(users::Users { store: store.clone() }))
+        .service(OrganizationServiceServer::new(organizations::Organizations {
+            store: store.clone(),
+        }))
+        .consumer(context, consumers::board_deletions(&store))
+        .store(context, &store))
+}

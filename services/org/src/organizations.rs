@@ -1,0 +1,199 @@
+//! Organizations: the tenants.
+
+use chassis::{Caller, Change, Error, Result, Store, identity::uuid_of, store::violates, timestamp};
+use proto::org::v1::{
+    CreateOrganizationRequest, GetMyMembershipRequest, GetMyOrganizationRequest, ListMyOrganizationsRequest,
+    ListMyOrganizationsResponse, Member, Organization, OrganizationListItem, SetActiveOrganizationRequest,
+    organization_service_server::OrganizationService,
+};
+use time::OffsetDateTime;
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use crate::{members, users};
+
+/// The service behind `/organizations`.
+pub struct Organizations {
+    pub store: Store,
+}
+
+/// An organization as stored.
+pub struct OrganizationRow {
+    pub id: Uuid,
+    pub name: String,
+    pub created_at: OffsetDateTime,
+    pub updated_at: OffsetDateTime,
+}
+
+impl From<OrganizationRow> for Organization {
+    fn from(row: OrganizationRow) -> Self {
+        Self {
+            id: row.id.to_string(),
+            name: row.name,
+            created_at: Some(timestamp(row.created_at)),
+            updated_at: Some(timestamp(row.updated_at)),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl OrganizationService for Organizations {
+    async fn create_organization(
+        &self,
+        request: Request<CreateOrganizationRequest>,
+    ) -> Result<Response<Organization>, Status> {
+        let caller = Caller::of(&request)?;
+        let user = caller.user_id()?;
+        let request = request.into_inner();
+        let name = request.name.trim();
+        if name.is_empty() {
+            return Err(Error::invalid("name", "name must not be blank.").into());
+        }
+        let taken = || {
+            Error::conflict(format!(
+                "An organization named `{name}` exists already. Choose another name."
+            ))
+        };
+
+        let mut tx = self.store.begin().await?;
+        // The condition covers personal organizations, which the unique index leaves out; the index covers two at once.
+        let inserted = sqlx::query_as!(
+            OrganizationRow,
+            "INSERT INTO org.organizations (id, name) \
+             SELECT $1, $2 WHERE NOT EXISTS (SELECT FROM org.organizations WHERE lower(name) = lower($2)) \
+             RETURNING id, name, created_at, updated_at",
+            Uuid::now_v7(),
+            name
+        )
+        .fetch_optional(&mut *tx)
+        .await;
+        let organization = match inserted {
+            Ok(Some(row)) => row,
+            Ok(None) => return Err(taken().into()),
+            Err(error) if violates(&error, "organizations_name_key") => return Err(taken().into()),
+            Err(error) => return Err(Error::from(error).into()),
+        };
+        let id = organization.id;
+        let organization = Organization::from(organization);
+        found(&mut tx, id, user).await?;
+        let change = Change::new("organization.created", id)
+            .message(format!("Organization created: {name}."))
+            .after(&organization);
+        tx.record(&caller, change).await?;
+        tx.commit().await?;
+        Ok(Response::new(organization))
+    }
+
+    async fn list_my_organizations(
+        &self,
+        request: Request<ListMyOrganizationsRequest>,
+    ) -> Result<Response<ListMyOrganizationsResponse>, Status> {
+        let user = Caller::of(&request)?.user_id()?;
+        let rows = sqlx::query!(
+            r#"SELECT o.id, o.name, m.role, u.active_organization_id IS NOT DISTINCT FROM o.id AS "is_active!"
+               FROM org.members m JOIN org.users u ON u.id = m.user_id JOIN org.organizations o ON o.id = m.organization_id
+               WHERE m.user_id = $1 ORDER BY lower(o.name), o.created_at, o.id"#,
+            user
+        )
+        .fetch_all(self.store.pool())
+        .await
+        .map_err(Error::from)?;
+        let items = rows
+            .into_iter()
+            .map(|row| OrganizationListItem {
+                id: row.id.to_string(),
+                name: row.name,
+                role: row.role,
+                is_active: row.is_active,
+            })
+            .collect();
+        Ok(Response::new(ListMyOrganizationsResponse { items }))
+    }
+
+    async fn set_active_organization(
+        &self,
+        request: Request<SetActiveOrganizationRequest>,
+    ) -> Result<Response<Organization>, Status> {
+        let caller = Caller::of(&request)?;
+        let user = caller.user_id()?;
+        let id = uuid_of(&request.get_ref().organization_id)?;
+
+        let mut tx = self.store.begin().await?;
+        // The membership is held until the end, so that it cannot end in between.
+        let organization = sqlx::query_as!(
+            OrganizationRow,
+            "SELECT o.id, o.name, o.created_at, o.updated_at FROM org.organizations o JOIN org.members m ON m.organization_id = o.id \
+             WHERE o.id = $1 AND m.user_id = $2 FOR SHARE OF m",
+            id,
+            user
+        )
+        .fetch_optional(&mut *tx)
+        .await
+        .map_err(Error::from)?
+        .ok_or_else(|| Error::denied("No org access"))?;
+        let changed = sqlx::query!(
+            "UPDATE org.users SET active_organization_id = $2, updated_at = now() \
+             WHERE id = $1 AND active_organization_id IS DISTINCT FROM $2",
+            user,
+            id
+        )
+        .execute(&mut *tx)
+        .await
+        .map_err(Error::from)?
+        .rows_affected();
+        if changed > 0 {
+            let after = users::user(&mut *tx, user).await?;
+            let message = format!("Active organization changed: {}.", organization.name);
+            tx.record(&caller, Change::new("user.updated", id).message(message).after(&after))
+                .await?;
+            tx.commit().await?;
+        }
+        Ok(Response::new(organization.into()))
+    }
+
+    async fn get_my_organization(
+        &self,
+        request: Request<GetMyOrganizationRequest>,
+    ) -> Result<Response<Organization>, Status> {
+        let id = Caller::of(&request)?.organization()?;
+        let row = sqlx::query_as!(
+            OrganizationRow,
+            "SELECT id, name, created_at, updated_at FROM org.organizations WHERE id = $1",
+            id
+        )
+        .fetch_optional(self.store.pool())
+        .await
+        .map_err(Error::from)?
+        .ok_or_else(|| Error::not_found("The organization does not exist any more."))?;
+        Ok(Response::new(row.into()))
+    }
+
+    async fn get_my_membership(&self, request: Request<GetMyMembershipRequest>) -> Result<Response<Member>, Status> {
+        let caller = Caller::of(&request)?;
+        let member = members::membership(self.store.pool(), caller.organization()?, caller.user_id()?)
+            .await?
+            .ok_or_else(|| Error::denied("No org access"))?;
+        Ok(Response::new(member))
+    }
+}
+
+/// Makes a person the owner of a new organization, with every right, and makes it their active one.
+pub async fn found(tx: &mut chassis::Tx, organization: Uuid, user: Uuid) -> Result<()> {
+    sqlx::query!(
+        "INSERT INTO org.members (id, organization_id, user_id, role, all_boards_read, all_boards_write) \
+         VALUES ($1, $2, $3, 'owner', true, true)",
+        Uuid::now_v7(),
+        organization,
+        user
+    )
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query!(
+        "UPDATE org.users SET active_organization_id = $2, updated_at = now() WHERE id = $1",
+        user,
+        organization
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
