@@ -53,6 +53,8 @@ impl<'a> Node<'a> {
             Value::Null => out.extend_from_slice(b"null"),
             Value::Bool(true) => out.extend_from_slice(b"true"),
             Value::Bool(false) => out.extend_from_slice(b"false"),
+            // Beyond the range of floats most readers refuse a number, and an echo must be readable.
+            Value::Number(token) if token.parse::<f64>().is_ok_and(f64::is_infinite) => out.extend_from_slice(b"null"),
             Value::Number(token) => out.extend_from_slice(token.as_bytes()),
             Value::String(value) => text::string(value, out),
             Value::Array(items) => {

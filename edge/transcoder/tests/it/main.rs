@@ -1,0 +1,10 @@
+//! The transcoder through its public door, on a small contract of its own.
+
+mod compile;
+mod openapi;
+mod property;
+mod read;
+mod routes;
+mod support;
+mod validate;
+mod write;
