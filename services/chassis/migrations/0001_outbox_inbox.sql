@@ -1,10 +1,10 @@
 -- The same three tables in every service's schema; applied with the schema first in the search path.
 
--- The change log: written in the transaction that makes the change, relayed in commit order, kept for resuming watchers.
+-- The change log: written in the transaction that makes the change, relayed in commit order, kept for a week for resuming watchers.
 CREATE TABLE outbox (
     id uuid PRIMARY KEY,
     sequence bigint GENERATED ALWAYS AS IDENTITY,
-    -- Given when relayed: increasing, and no later commit can fill a gap below it.
+    -- Given when relayed: 1, 2, 3, ... in commit order as seen by the relay, so that a reader knows whether it has missed one.
     position bigint UNIQUE,
     event_type text NOT NULL,
     organization_id uuid,
@@ -17,9 +17,8 @@ CREATE INDEX outbox_unrelayed ON outbox (sequence) WHERE position IS NULL;
 CREATE INDEX outbox_unpublished ON outbox (position) WHERE published_at IS NULL;
 CREATE INDEX outbox_board ON outbox (board_id, position);
 CREATE INDEX outbox_created ON outbox (created_at);
-CREATE SEQUENCE outbox_position;
 
--- What each consumer has handled, so that a redelivered message has no second effect.
+-- What each consumer has handled or parked, so that a redelivered message has no second effect.
 CREATE TABLE inbox (
     consumer text NOT NULL,
     event_id uuid NOT NULL,
@@ -38,3 +37,4 @@ CREATE TABLE parked (
     attempts integer NOT NULL,
     parked_at timestamptz NOT NULL DEFAULT now()
 );
+CREATE INDEX parked_consumer ON parked (consumer, id);

@@ -215,6 +215,14 @@ impl Error {
         self.0.kind
     }
 
+    /// The message with its inner causes: for logs and administrators, never for callers.
+    pub fn report(&self) -> String {
+        match &self.0.source {
+            Some(source) => format!("{}: {source:#}", self.0.message),
+            None => self.0.message.clone(),
+        }
+    }
+
     /// Whether the same call may succeed later without anybody changing anything.
     pub fn is_transient(&self) -> bool {
         matches!(self.0.kind, Kind::Unavailable | Kind::Deadline | Kind::Limited | Kind::Gateway)

@@ -54,6 +54,8 @@ pub struct Role {
     pub services: Vec<&'static str>,
     /// Loops, consumers and workers.
     pub tasks: Vec<Task>,
+    /// Its consumers, for declaring them and for replaying what they parked.
+    pub consumers: Vec<Consumer>,
     /// What it depends on, for readiness.
     pub checks: Vec<Check>,
 }
@@ -61,7 +63,7 @@ pub struct Role {
 impl Role {
     /// A role without anything.
     pub fn new(name: &'static str) -> Self {
-        Self { name, routes: Routes::default(), services: Vec::new(), tasks: Vec::new(), checks: Vec::new() }
+        Self { name, routes: Routes::default(), services: Vec::new(), tasks: Vec::new(), consumers: Vec::new(), checks: Vec::new() }
     }
 
     /// Adds a gRPC service.
@@ -95,8 +97,10 @@ impl Role {
 
     /// Adds a consumer of events.
     #[must_use]
-    pub fn consumer(self, context: &Context, consumer: Consumer) -> Self {
+    pub fn consumer(mut self, context: &Context, consumer: Consumer) -> Self {
         let bus = context.bus.clone();
+        bus.declare(&consumer);
+        self.consumers.push(consumer.clone());
         let name = consumer.name;
         self.task(name, move |stop| {
             let running = bus.consume(consumer.clone(), stop);

@@ -3,12 +3,12 @@
 //! One trait, two implementations that pass the same tests: [`memory`] inside one process and [`rabbit`] over RabbitMQ. Events come from
 //! the outbox by the relay; a consumer's effect and its inbox row are one transaction, so that a redelivered event has no second effect.
 
-use std::sync::Arc;
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use async_trait::async_trait;
-use futures::future::BoxFuture;
+use futures::{FutureExt, future::BoxFuture};
 use proto::event::v1::Event;
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -17,12 +17,31 @@ use crate::{
     store::{Store, Tx},
 };
 
+pub mod consume;
+pub mod memory;
+
+pub use consume::{Parked, Policy, parked, replay};
+pub use memory::Memory;
+
+/// Events a live watcher may fall behind before it is told that it missed some.
+const LIVE_BUFFER: usize = 4096;
+
+/// Type of the event that a bus sends to its live watchers when some may have been lost (a connection was down). It carries nothing else
+/// and comes from no service.
+pub const GAP: &str = "bus.gap";
+
 /// Carries events and work between services.
 pub trait Bus: Send + Sync + 'static {
     /// Hands events to every durable consumer whose topics match, and to every live watcher. Answers when all of it is safe: over
     /// RabbitMQ confirmed by the broker, in process when the consumers' transactions are committed. An error means that the batch has to
     /// be published again; consumers tell repetitions by the event id.
     fn publish<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Result<()>>;
+
+    /// Makes a consumer known before it runs, so that nothing published meanwhile passes it by. Done for every consumer when its role is
+    /// built.
+    fn declare(&self, consumer: &Consumer) {
+        let _ = consumer;
+    }
 
     /// Puts a piece of work on a queue. Work is a hint: its truth is a row that is claimed, so that a lost or doubled hint is harmless.
     fn enqueue<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<()>>;
@@ -33,8 +52,20 @@ pub trait Bus: Send + Sync + 'static {
     /// Runs a worker of a queue until `stop`.
     fn work(&self, worker: Worker, stop: CancellationToken) -> BoxFuture<'static, ()>;
 
-    /// Every event that passes, for live views of this process. A receiver that falls behind is told how many it missed.
+    /// Every event that passes, for live views of this process. A receiver that falls behind is told how many it missed; one that may have
+    /// missed some because the bus was away gets a [`GAP`].
     fn watch(&self) -> broadcast::Receiver<Arc<Event>>;
+
+    /// Tells the relay of a schema, in whichever process it runs, that there is something to relay. A hint: it may get lost.
+    fn wake<'a>(&'a self, schema: &'a str) -> BoxFuture<'a, ()> {
+        let _ = schema;
+        Box::pin(async {})
+    }
+
+    /// Where [`Bus::wake`] calls of other processes go.
+    fn on_wake(&self, schema: &'static str, poke: Arc<Notify>) {
+        let _ = (schema, poke);
+    }
 
     /// Whether the bus can be used now; the error says what is missing.
     fn health(&self) -> BoxFuture<'_, Result<()>>;
@@ -91,4 +122,21 @@ pub trait WorkHandler: Send + Sync + 'static {
 /// Whether an event type matches a topic: exact, `subject.*`, or `#`.
 pub fn matches(topic: &str, event_type: &str) -> bool {
     topic == "#" || topic == event_type || topic.strip_suffix(".*").is_some_and(|subject| event_type.strip_prefix(subject).is_some_and(|rest| rest.starts_with('.')))
+}
+
+/// One piece of work; what goes wrong is logged, since the row says when to try again.
+async fn run_job(worker: &Worker, id: Uuid) {
+    let started = std::time::Instant::now();
+    match AssertUnwindSafe(worker.handler.work(id)).catch_unwind().await {
+        Ok(Ok(())) => metrics::counter!("mc_bus_worked_total", "queue" => worker.queue, "outcome" => "ok").increment(1),
+        Ok(Err(error)) => {
+            metrics::counter!("mc_bus_worked_total", "queue" => worker.queue, "outcome" => "error").increment(1);
+            tracing::warn!(queue = worker.queue, %id, error = error.report(), "work failed");
+        }
+        Err(_) => {
+            metrics::counter!("mc_bus_worked_total", "queue" => worker.queue, "outcome" => "panic").increment(1);
+            tracing::error!(queue = worker.queue, %id, "work panicked");
+        }
+    }
+    metrics::histogram!("mc_bus_work_seconds", "queue" => worker.queue).record(started.elapsed().as_secs_f64());
 }
