@@ -1,1 +1,65 @@
-//! activity
+//! The activity role: the log of everything that happened, live feeds of it, and outbound webhooks.
+
+mod consumers;
+mod deliveries;
+mod events;
+mod rules;
+mod sender;
+mod target;
+mod webhooks;
+
+use std::sync::Arc;
+
+use chassis::{
+    Context, Result, Role, Schema, Store,
+    bus::{Consumer, Worker},
+    seal::Sealer,
+};
+use proto::activity::v1::{activity_service_server::ActivityServiceServer, webhook_service_server::WebhookServiceServer};
+use sqlx::migrate::Migrator;
+use tokio::sync::Notify;
+
+/// This service's tables.
+pub static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+/// This service's part of the database.
+pub const SCHEMA: Schema = Schema { name: "activity", migrations: &MIGRATIONS };
+
+/// Deliveries sent at once by one process.
+const CONCURRENT_DELIVERIES: usize = 32;
+
+/// What the handlers share.
+#[derive(Clone)]
+struct State {
+    context: Context,
+    store: Store,
+    sealer: Sealer,
+    /// Tells the scheduler that there may be a delivery to send.
+    due: Arc<Notify>,
+}
+
+/// The role.
+pub fn role(context: &Context) -> Result<Role> {
+    let store = context.store(SCHEMA)?;
+    let state = State { context: context.clone(), store: store.clone(), sealer: context.sealer.clone(), due: Arc::default() };
+    let sender = Arc::new(sender::Sender::new(state.clone())?);
+    let scheduler = state.clone();
+    Ok(Role::new("activity")
+        .store(context, &store)
+        .service(ActivityServiceServer::new(events::Activity(state.clone())))
+        .service(WebhookServiceServer::new(webhooks::Webhooks(state.clone())))
+        .consumer(
+            context,
+            Consumer { name: "activity.log", topics: &["#"], store: store.clone(), handler: Arc::new(consumers::Log(state.clone())) },
+        )
+        .consumer(
+            context,
+            Consumer {
+                name: "activity.organization-deleted",
+                topics: &["organization.deleted"],
+                store: store.clone(),
+                handler: Arc::new(consumers::OrganizationDeleted),
+            },
+        )
+        .worker(context, Worker { queue: deliveries::QUEUE, concurrency: CONCURRENT_DELIVERIES, handler: sender })
+        .task("webhook-scheduler", move |stop| deliveries::schedule(scheduler.clone(), stop)))
+}

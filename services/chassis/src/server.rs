@@ -24,15 +24,13 @@ pub struct Running {
 }
 
 impl Running {
-    /// Binds the roles to their near channels and starts their tasks.
-    pub fn start(context: &Context, roles: Vec<Role>) -> Self {
+    /// Binds the roles to their near channels and starts their tasks. `checks` is what they depend on together.
+    pub fn start(context: &Context, roles: Vec<Role>, checks: Vec<Check>) -> Self {
         let tracker = TaskTracker::new();
-        let mut checks = Vec::new();
         for role in roles {
             if let Some(channel) = context.peers.channel(role.name) {
                 channel.bind(Guarded::new(role.routes, context.catalog.clone(), context.signer.clone()));
             }
-            checks.extend(role.checks);
             for task in role.tasks {
                 task.supervise(role.name, context.stop.clone(), &tracker);
             }
@@ -103,11 +101,4 @@ pub async fn serve_grpc(context: &Context, running: &Running, roles: &[(&'static
         .serve_with_shutdown(address, async move { stop.cancelled().await })
         .await?;
     Ok(())
-}
-
-impl Running {
-    /// What this process's roles depend on.
-    pub fn checks(&self) -> Arc<Vec<Check>> {
-        self.checks.clone()
-    }
 }

@@ -105,7 +105,7 @@ impl Store {
 
     /// Begins a transaction.
     pub async fn begin(&self) -> Result<Tx> {
-        Ok(Tx { inner: self.pool.begin().await?, poke: self.poke.clone(), recorded: AtomicBool::new(false) })
+        Ok(Tx { inner: self.pool.begin().await?, poke: self.poke.clone(), recorded: AtomicBool::new(false), wake: Vec::new() })
     }
 
     /// Whether the database answers.
@@ -120,6 +120,7 @@ pub struct Tx {
     inner: Transaction<'static, Postgres>,
     poke: Arc<Notify>,
     recorded: AtomicBool,
+    wake: Vec<Arc<Notify>>,
 }
 
 impl Tx {
@@ -148,9 +149,17 @@ impl Tx {
         Ok(())
     }
 
+    /// Wakes a loop once this is committed: one that looks for rows this transaction writes.
+    pub fn wake_on_commit(&mut self, loop_: &Arc<Notify>) {
+        self.wake.push(loop_.clone());
+    }
+
     /// Commits, and wakes the relay when there is something to relay.
     pub async fn commit(self) -> Result<()> {
         self.inner.commit().await?;
+        for waiting in self.wake {
+            waiting.notify_one();
+        }
         if self.recorded.into_inner() {
             self.poke.notify_one();
         }

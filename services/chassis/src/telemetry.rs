@@ -1,6 +1,7 @@
 //! Logs, traces and metrics.
 
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::PrometheusBuilder;
+pub use metrics_exporter_prometheus::PrometheusHandle as MetricsHandle;
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_otlp::WithExportConfig;
 use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
@@ -11,7 +12,7 @@ use crate::settings::{LogFormat, Settings};
 /// Keeps telemetry alive; flushes traces when dropped.
 pub struct Telemetry {
     /// Renders `/metrics`.
-    pub metrics: PrometheusHandle,
+    pub metrics: MetricsHandle,
     traces: Option<SdkTracerProvider>,
 }
 

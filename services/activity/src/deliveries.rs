@@ -1,0 +1,178 @@
+//! Deliveries: rows that say what is to be sent when, the loop that queues what is due, and their log.
+
+use std::time::Duration;
+
+use chassis::{Error, Result, bus::Job, message::Page, role::backoff, timestamp};
+use proto::activity::v1::{Delivery, DeliveryAttempt, DeliveryDetail, DeliveryStatus, ListDeliveriesResponse};
+use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::State;
+
+/// The queue that deliveries are worked from.
+pub const QUEUE: &str = "webhook-delivery";
+/// Deliveries queued at once.
+const BATCH: i64 = 200;
+/// How long a queued delivery may wait before it is queued again: the hint was lost.
+const QUEUED: &str = "90 seconds";
+/// Longest sleep between looks: for rows that another process wrote.
+const LOOK: Duration = Duration::from_secs(1);
+
+pub struct Row {
+    pub id: Uuid,
+    pub webhook_id: Uuid,
+    pub event_id: Uuid,
+    pub event_type: String,
+    pub status: String,
+    pub attempts: i32,
+    pub next_attempt_at: Option<OffsetDateTime>,
+    pub last_status: Option<i32>,
+    pub last_error: Option<String>,
+    pub created_at: OffsetDateTime,
+    pub delivered_at: Option<OffsetDateTime>,
+}
+
+impl From<Row> for Delivery {
+    fn from(row: Row) -> Self {
+        let status = match row.status.as_str() {
+            "pending" => DeliveryStatus::Pending,
+            "succeeded" => DeliveryStatus::Succeeded,
+            _ => DeliveryStatus::Failed,
+        };
+        Self {
+            id: row.id.to_string(),
+            webhook_id: row.webhook_id.to_string(),
+            event_id: row.event_id.to_string(),
+            event_type: row.event_type,
+            status: status.into(),
+            attempts: row.attempts,
+            next_attempt_at: row.next_attempt_at.filter(|_| status == DeliveryStatus::Pending).map(timestamp),
+            last_status: row.last_status,
+            last_error: row.last_error,
+            created_at: Some(timestamp(row.created_at)),
+            delivered_at: row.delivered_at.map(timestamp),
+        }
+    }
+}
+
+/// Queues what is due until `stop`.
+pub async fn schedule(state: State, stop: CancellationToken) -> Result<()> {
+    let mut failures = 0;
+    while !stop.is_cancelled() {
+        let pause = match queue_due(&state).await {
+            Ok(count) if count == usize::try_from(BATCH).unwrap_or(usize::MAX) => continue,
+            Ok(_) => {
+                failures = 0;
+                LOOK
+            }
+            Err(error) => {
+                failures += 1;
+                tracing::warn!(%error, "due deliveries were not queued");
+                backoff(failures, Duration::from_millis(200), Duration::from_secs(10))
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = state.due.notified() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+    Ok(())
+}
+
+async fn queue_due(state: &State) -> Result<usize> {
+    let due = sqlx::query_scalar!(
+        "UPDATE activity.deliveries SET claimed_until = now() + $2::text::interval WHERE id IN (\
+           SELECT id FROM activity.deliveries WHERE status = 'pending' AND next_attempt_at <= now() AND (claimed_until IS NULL OR claimed_until < now()) \
+           ORDER BY next_attempt_at LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING id",
+        BATCH,
+        QUEUED,
+    )
+    .fetch_all(state.store.pool())
+    .await?;
+    for id in &due {
+        state.context.bus.enqueue(&Job { queue: QUEUE, id: *id }).await?;
+    }
+    Ok(due.len())
+}
+
+/// The log of a subscription.
+pub async fn list(state: &State, webhook: Uuid, status: DeliveryStatus, page: Page) -> Result<ListDeliveriesResponse> {
+    let status = match status {
+        DeliveryStatus::Unspecified => None,
+        DeliveryStatus::Pending => Some("pending"),
+        DeliveryStatus::Succeeded => Some("succeeded"),
+        DeliveryStatus::Failed => Some("failed"),
+    };
+    let total = sqlx::query_scalar!("SELECT count(*) AS \"count!\" FROM activity.deliveries WHERE webhook_id = $1 AND ($2::text IS NULL OR status = $2)", webhook, status)
+        .fetch_one(state.store.pool())
+        .await?;
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT id, webhook_id, event_id, event_type, status, attempts, next_attempt_at, last_status, last_error, created_at, delivered_at \
+         FROM activity.deliveries WHERE webhook_id = $1 AND ($2::text IS NULL OR status = $2) ORDER BY created_at DESC, id DESC LIMIT $3 OFFSET $4",
+        webhook,
+        status,
+        i64::from(page.limit),
+        i64::from(page.offset)
+    )
+    .fetch_all(state.store.pool())
+    .await?;
+    Ok(ListDeliveriesResponse {
+        items: rows.into_iter().map(Into::into).collect(),
+        total: i32::try_from(total).unwrap_or(i32::MAX),
+        limit: page.limit,
+        offset: page.offset,
+    })
+}
+
+/// One delivery with its attempts.
+pub async fn detail(state: &State, webhook: Uuid, id: Uuid) -> Result<DeliveryDetail> {
+    let row = sqlx::query_as!(
+        Row,
+        "SELECT id, webhook_id, event_id, event_type, status, attempts, next_attempt_at, last_status, last_error, created_at, delivered_at \
+         FROM activity.deliveries WHERE id = $1 AND webhook_id = $2",
+        id,
+        webhook
+    )
+    .fetch_optional(state.store.pool())
+    .await?
+    .ok_or_else(|| Error::not_found("Delivery not found"))?;
+    let payload = sqlx::query_scalar!("SELECT payload FROM activity.deliveries WHERE id = $1", id).fetch_one(state.store.pool()).await?;
+    let attempts = sqlx::query!("SELECT number, started_at, duration_ms, status, error, response_excerpt FROM activity.attempts WHERE delivery_id = $1 ORDER BY number", id)
+        .fetch_all(state.store.pool())
+        .await?;
+    Ok(DeliveryDetail {
+        delivery: Some(row.into()),
+        payload: Some(payload.into_bytes()),
+        attempts: attempts
+            .into_iter()
+            .map(|attempt| DeliveryAttempt {
+                number: attempt.number,
+                started_at: Some(timestamp(attempt.started_at)),
+                duration_ms: attempt.duration_ms,
+                status: attempt.status,
+                error: attempt.error,
+                response_excerpt: attempt.response_excerpt,
+            })
+            .collect(),
+    })
+}
+
+/// Begins the schedule of a delivery anew, now.
+pub async fn again(state: &State, webhook: Uuid, id: Uuid) -> Result<Delivery> {
+    let row = sqlx::query_as!(
+        Row,
+        "UPDATE activity.deliveries SET status = 'pending', next_attempt_at = now(), claimed_until = NULL, schedule_from = attempts, delivered_at = NULL \
+         WHERE id = $1 AND webhook_id = $2 \
+         RETURNING id, webhook_id, event_id, event_type, status, attempts, next_attempt_at, last_status, last_error, created_at, delivered_at",
+        id,
+        webhook
+    )
+    .fetch_optional(state.store.pool())
+    .await?
+    .ok_or_else(|| Error::not_found("Delivery not found"))?;
+    state.due.notify_one();
+    Ok(row.into())
+}

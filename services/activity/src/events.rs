@@ -1,0 +1,290 @@
+//! Reading the log: lists and live feeds.
+
+use std::{collections::HashSet, pin::Pin, sync::Arc, time::Duration};
+
+use async_stream::try_stream;
+use chassis::{
+    Caller, Error, Result,
+    error::Kind,
+    identity::{optional_uuid, uuid_of},
+    message::Page,
+    moment, timestamp,
+};
+use futures::Stream;
+use proto::{
+    activity::v1::{ActivityEvent, ListActivityRequest, ListActivityResponse, RouteParams, WatchActivityRequest, activity_service_server::ActivityService},
+    event::v1::Event,
+    identity::v1::PrincipalKind,
+};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use tokio::sync::broadcast::error::RecvError;
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use crate::{State, rules};
+
+/// Events read at once when a feed catches up.
+const CATCH_UP: i64 = 500;
+/// How long a resume token may be ahead of the log: it was pushed, and is about to be logged.
+const TOKEN_PATIENCE: Duration = Duration::from_secs(3);
+
+/// The service.
+pub struct Activity(pub State);
+
+/// Whose events a caller sees.
+#[derive(Clone)]
+struct View {
+    organization: Uuid,
+    /// `None`: all boards.
+    boards: Option<Vec<Uuid>>,
+    /// Events of the organization itself, without a board.
+    unbound: bool,
+    agent: Option<Uuid>,
+    board: Option<Uuid>,
+    event_type: Option<String>,
+}
+
+impl View {
+    fn of(caller: &Caller, board: Option<&String>, event_type: Option<String>) -> Result<Self> {
+        let organization = caller.organization()?;
+        let board = optional_uuid(board)?;
+        if caller.kind() == PrincipalKind::Agent {
+            return Ok(Self { organization, boards: None, unbound: true, agent: caller.agent_id(), board, event_type });
+        }
+        let boards = caller.readable_boards()?;
+        if let (Some(board), Some(boards)) = (board, &boards)
+            && !boards.contains(&board)
+        {
+            return Err(Error::denied("Board access denied"));
+        }
+        let role = caller.membership(organization).map(|membership| membership.role.as_str());
+        Ok(Self { organization, boards, unbound: matches!(role, Some("owner" | "admin")), agent: None, board, event_type })
+    }
+
+    fn shows(&self, event: &Event) -> bool {
+        let board = Uuid::parse_str(&event.board_id).ok();
+        event.organization_id == self.organization.to_string()
+            && match board {
+                Some(id) => self.boards.as_ref().is_none_or(|boards| boards.contains(&id)),
+                None => self.unbound,
+            }
+            && self.board.is_none_or(|wanted| board == Some(wanted))
+            && self.agent.is_none_or(|wanted| event.agent_id == wanted.to_string())
+            && self.event_type.as_ref().is_none_or(|wanted| *wanted == event.r#type)
+    }
+}
+
+struct Row {
+    id: Uuid,
+    position: i64,
+    event_type: String,
+    message: String,
+    actor_type: String,
+    actor_id: String,
+    actor_name: String,
+    agent_id: Option<Uuid>,
+    task_id: Option<Uuid>,
+    board_id: Option<Uuid>,
+    request_id: String,
+    before: Option<String>,
+    after: Option<String>,
+    created_at: OffsetDateTime,
+}
+
+impl From<Row> for ActivityEvent {
+    fn from(row: Row) -> Self {
+        let id = row.id.to_string();
+        let (board, task) = (row.board_id.map(|id| id.to_string()), row.task_id.map(|id| id.to_string()));
+        let at = row.created_at.format(&Rfc3339).unwrap_or_default();
+        let (name, values) = rules::route(&row.event_type, &id, board.as_deref(), task.as_deref(), &at);
+        let text = |text: String| (!text.is_empty()).then_some(text);
+        Self {
+            resume_token: id.clone(),
+            id,
+            event_type: row.event_type,
+            message: Some(row.message),
+            agent_id: row.agent_id.map(|id| id.to_string()),
+            task_id: task,
+            board_id: board,
+            route_name: Some(name.to_owned()),
+            route_params: Some(RouteParams { values }),
+            created_at: Some(timestamp(row.created_at)),
+            actor_type: text(row.actor_type),
+            actor_id: text(row.actor_id),
+            actor_name: text(row.actor_name),
+            request_id: text(row.request_id),
+            before: row.before.map(String::into_bytes),
+            after: row.after.map(String::into_bytes),
+            position: row.position,
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl ActivityService for Activity {
+    async fn list_activity(&self, request: Request<ListActivityRequest>) -> Result<Response<ListActivityResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let request = request.into_inner();
+        let page = Page::of(request.limit, request.offset)?;
+        let view = View::of(&caller, request.board_id.as_ref(), request.event_type)?;
+        let total = sqlx::query_scalar!(
+            "SELECT count(*) AS \"count!\" FROM activity.events WHERE organization_id = $1 \
+             AND (board_id = ANY($2) OR ($2::uuid[] IS NULL AND board_id IS NOT NULL) OR ($3 AND board_id IS NULL)) \
+             AND ($4::uuid IS NULL OR agent_id = $4) AND ($5::uuid IS NULL OR board_id = $5) AND ($6::text IS NULL OR event_type = $6)",
+            view.organization,
+            view.boards.as_deref(),
+            view.unbound,
+            view.agent,
+            view.board,
+            view.event_type,
+        );
+        let rows = sqlx::query_as!(
+            Row,
+            "SELECT id, position, event_type, message, actor_type, actor_id, actor_name, agent_id, task_id, board_id, request_id, before, after, created_at \
+             FROM activity.events WHERE organization_id = $1 \
+             AND (board_id = ANY($2) OR ($2::uuid[] IS NULL AND board_id IS NOT NULL) OR ($3 AND board_id IS NULL)) \
+             AND ($4::uuid IS NULL OR agent_id = $4) AND ($5::uuid IS NULL OR board_id = $5) AND ($6::text IS NULL OR event_type = $6) \
+             ORDER BY created_at DESC, id DESC LIMIT $7 OFFSET $8",
+            view.organization,
+            view.boards.as_deref(),
+            view.unbound,
+            view.agent,
+            view.board,
+            view.event_type,
+            i64::from(page.limit),
+            i64::from(page.offset),
+        );
+        let pool = self.0.store.pool();
+        let (total, rows) = tokio::try_join!(total.fetch_one(pool), rows.fetch_all(pool)).map_err(Error::from)?;
+        Ok(Response::new(ListActivityResponse {
+            items: rows.into_iter().map(Into::into).collect(),
+            total: i32::try_from(total).unwrap_or(i32::MAX),
+            limit: page.limit,
+            offset: page.offset,
+        }))
+    }
+
+    type WatchActivityStream = Pin<Box<dyn Stream<Item = Result<ActivityEvent, Status>> + Send>>;
+
+    async fn watch_activity(&self, request: Request<WatchActivityRequest>) -> Result<Response<Self::WatchActivityStream>, Status> {
+        let caller = Caller::of(&request)?;
+        let request = request.into_inner();
+        let view = View::of(&caller, request.board_id.as_ref(), None)?;
+        // Listening begins before the log is read, so that nothing falls between.
+        let mut live = self.0.context.bus.watch();
+        let mut from = self.start(&view, request.resume_token.as_deref(), request.since.as_deref()).await?;
+        let (state, stop) = (self.0.clone(), self.0.context.stop.clone());
+        let stream = try_stream! {
+            let mut seen = HashSet::new();
+            let mut catching_up = true;
+            loop {
+                while catching_up {
+                    let rows = after(&state, &view, from).await?;
+                    catching_up = rows.len() == usize::try_from(CATCH_UP).unwrap_or(usize::MAX);
+                    for row in rows {
+                        from = Begin::Position(row.position);
+                        if seen.insert(row.id) {
+                            yield ActivityEvent::from(row);
+                        }
+                    }
+                }
+                let next = tokio::select! {
+                    () = stop.cancelled() => break,
+                    next = live.recv() => next,
+                };
+                match next {
+                    Ok(event) => {
+                        if view.shows(&event) && let Ok(id) = Uuid::parse_str(&event.id) && seen.insert(id) {
+                            yield of_event(&state, &event);
+                        }
+                        // What was caught up is behind us once as many live events have passed.
+                        if seen.len() > 10_000 {
+                            seen.clear();
+                        }
+                    }
+                    Err(RecvError::Lagged(_)) => catching_up = true,
+                    Err(RecvError::Closed) => break,
+                }
+            }
+        };
+        Ok(Response::new(Box::pin(stream)))
+    }
+}
+
+/// Where a feed begins.
+#[derive(Clone, Copy)]
+enum Begin {
+    Position(i64),
+    Time(OffsetDateTime),
+}
+
+impl Activity {
+    async fn start(&self, view: &View, token: Option<&str>, since: Option<&str>) -> Result<Begin> {
+        if let Some(token) = token.filter(|token| !token.is_empty()) {
+            let id = uuid_of(token).map_err(|_| Error::invalid("resume_token", "The resume token is not one of this stream."))?;
+            let deadline = tokio::time::Instant::now() + TOKEN_PATIENCE;
+            loop {
+                let position = sqlx::query_scalar!("SELECT position FROM activity.events WHERE id = $1 AND organization_id = $2", id, view.organization)
+                    .fetch_optional(self.0.store.pool())
+                    .await?;
+                match position {
+                    Some(position) => return Ok(Begin::Position(position)),
+                    None if tokio::time::Instant::now() < deadline => tokio::time::sleep(Duration::from_millis(50)).await,
+                    None => return Err(Error::new(Kind::Gone, "The resume token is too old or unknown: read the list again and watch without a token.")),
+                }
+            }
+        }
+        if let Some(at) = since.and_then(|since| OffsetDateTime::parse(since, &Rfc3339).ok()) {
+            return Ok(Begin::Time(at));
+        }
+        let head = sqlx::query_scalar!("SELECT position FROM activity.heads WHERE organization_id = $1", view.organization).fetch_optional(self.0.store.pool()).await?;
+        Ok(Begin::Position(head.unwrap_or(0)))
+    }
+}
+
+async fn after(state: &State, view: &View, from: Begin) -> Result<Vec<Row>> {
+    let (position, since) = match from {
+        Begin::Position(position) => (position, None),
+        Begin::Time(at) => (0, Some(at)),
+    };
+    Ok(sqlx::query_as!(
+        Row,
+        "SELECT id, position, event_type, message, actor_type, actor_id, actor_name, agent_id, task_id, board_id, request_id, before, after, created_at \
+         FROM activity.events WHERE organization_id = $1 AND position > $2 AND ($3::timestamptz IS NULL OR created_at >= $3) \
+         AND (board_id = ANY($4) OR ($4::uuid[] IS NULL AND board_id IS NOT NULL) OR ($5 AND board_id IS NULL)) AND ($6::uuid IS NULL OR board_id = $6) \
+         ORDER BY position LIMIT $7",
+        view.organization,
+        position,
+        since,
+        view.boards.as_deref(),
+        view.unbound,
+        view.board,
+        CATCH_UP,
+    )
+    .fetch_all(state.store.pool())
+    .await?)
+}
+
+/// An event that is still on its way into the log.
+fn of_event(state: &State, event: &Arc<Event>) -> ActivityEvent {
+    let id = |text: &str| Uuid::parse_str(text).ok();
+    let json = |any: Option<&prost_types::Any>| crate::consumers::json(&state.context.catalog, any);
+    let actor = event.actor.clone().unwrap_or_default();
+    Row {
+        id: id(&event.id).unwrap_or_default(),
+        position: 0,
+        event_type: event.r#type.clone(),
+        message: event.message.clone(),
+        actor_type: actor.kind,
+        actor_id: actor.id,
+        actor_name: actor.name,
+        agent_id: id(&event.agent_id),
+        task_id: id(&event.task_id),
+        board_id: id(&event.board_id),
+        request_id: event.request_id.clone(),
+        before: json(event.before.as_ref()),
+        after: json(event.after.as_ref()),
+        created_at: event.time.as_ref().and_then(|at| moment(at).ok()).unwrap_or_else(OffsetDateTime::now_utc),
+    }
+    .into()
+}
