@@ -156,7 +156,10 @@ fn parameters(route: &Route, schemas: &mut Schemas<'_>) -> Vec<Value> {
 fn query(field: &Field, schemas: &mut Schemas<'_>) -> Value {
     let required = field.rules.required;
     if !field.rules.comma_separated {
-        let schema = schemas.field(field, Direction::Request, false);
+        let mut schema = schemas.field(field, Direction::Request, false);
+        if let Some(schema) = schema.as_object_mut() {
+            schema.remove("description");
+        }
         return parameter("query", &field.json, required, &field.comment, schema);
     }
     let note = "Several values are separated by commas.";

@@ -53,7 +53,7 @@ fn internal_methods_and_hidden_fields_are_left_out() {
         "/internal",
         "secret_cursor",
         "idempotency_key",
-        "Everything",
+        "schemas/Everything",
         "update_mask",
     ] {
         assert!(!text.contains(word), "{word}");
