@@ -1,0 +1,166 @@
+//! What other services' changes mean for approvals.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use async_trait::async_trait;
+use chassis::{
+    Caller, Result, Store, Tx,
+    bus::{Consumer, Handler},
+    identity::Signer,
+    outbox::unpack,
+};
+use proto::{approval::v1::Approval, board::v1::Task, event::v1::Event};
+use uuid::Uuid;
+
+use crate::rows::{self, Row};
+
+/// Titles follow the tasks; links end with their task, approvals with their last task, board or organization.
+pub fn board_changes(store: &Store, signer: &Signer) -> Consumer {
+    Consumer {
+        name: "approval.board-changes",
+        topics: &[
+            "task.updated",
+            "task.status_changed",
+            "task.deleted",
+            "board.deleted",
+            "organization.deleted",
+        ],
+        store: store.clone(),
+        handler: Arc::new(BoardChanges { signer: signer.clone() }),
+    }
+}
+
+struct BoardChanges {
+    signer: Signer,
+}
+
+#[async_trait]
+impl Handler for BoardChanges {
+    async fn handle(&self, tx: &mut Tx, events: &[Event]) -> Result<()> {
+        let mut titles = BTreeMap::new();
+        let mut deleted: BTreeMap<Uuid, &Event> = BTreeMap::new();
+        let (mut boards, mut organizations) = (Vec::new(), Vec::new());
+        for event in events {
+            match event.r#type.as_str() {
+                "task.deleted" => deleted.extend(Uuid::parse_str(&event.task_id).ok().map(|task| (task, event))),
+                "board.deleted" => boards.extend(Uuid::parse_str(&event.board_id)),
+                "organization.deleted" => organizations.extend(Uuid::parse_str(&event.organization_id)),
+                _ => {
+                    if let Some(task) = unpack::<Task>(event.after.as_ref())
+                        && let Ok(id) = Uuid::parse_str(&task.id)
+                    {
+                        titles.insert(id, task.title);
+                    }
+                }
+            }
+        }
+        if !boards.is_empty() || !organizations.is_empty() {
+            sqlx::query!(
+                "DELETE FROM approval.approvals WHERE board_id = ANY($1) OR organization_id = ANY($2)",
+                &boards,
+                &organizations
+            )
+            .execute(&mut **tx)
+            .await?;
+        }
+        if !titles.is_empty() {
+            let (tasks, titles): (Vec<Uuid>, Vec<String>) = titles.into_iter().unzip();
+            sqlx::query!(
+                "UPDATE approval.links SET title = now.title FROM unnest($1::uuid[], $2::text[]) AS now (task_id, title) \
+                 WHERE links.task_id = now.task_id AND links.title <> now.title",
+                &tasks,
+                &titles
+            )
+            .execute(&mut **tx)
+            .await?;
+        }
+        if !deleted.is_empty() {
+            self.unlink(tx, &deleted).await?;
+        }
+        Ok(())
+    }
+}
+
+impl BoardChanges {
+    /// Takes deleted tasks out of approvals; an approval without any task left is deleted.
+    async fn unlink(&self, tx: &mut Tx, deleted: &BTreeMap<Uuid, &Event>) -> Result<()> {
+        let tasks: Vec<Uuid> = deleted.keys().copied().collect();
+        let boards: Vec<Uuid> = deleted
+            .values()
+            .filter_map(|event| Uuid::parse_str(&event.board_id).ok())
+            .collect();
+        rows::lock_boards(tx, &boards).await?;
+        let concerned = sqlx::query_scalar!(
+            "SELECT DISTINCT approval_id FROM approval.links WHERE task_id = ANY($1)",
+            &tasks
+        )
+        .fetch_all(&mut **tx)
+        .await?;
+        if concerned.is_empty() {
+            return Ok(());
+        }
+        let before = rows::hold(tx, &concerned).await?;
+        sqlx::query!("DELETE FROM approval.links WHERE task_id = ANY($1)", &tasks)
+            .execute(&mut **tx)
+            .await?;
+        let emptied: Vec<Uuid> = before
+            .iter()
+            .filter(|row| row.task_ids.iter().all(|task| deleted.contains_key(task)))
+            .map(|row| row.id)
+            .collect();
+        sqlx::query!("DELETE FROM approval.approvals WHERE id = ANY($1)", &emptied)
+            .execute(&mut **tx)
+            .await?;
+
+        for row in before {
+            let Some(cause) = row.task_ids.iter().find_map(|task| deleted.get(task)) else {
+                continue;
+            };
+            let caller = self.because_of(cause, &row);
+            if emptied.contains(&row.id) {
+                self.tell_deletion(tx, &caller, &row).await?;
+            } else {
+                let was = Approval::from(&row);
+                let (task_ids, titles) = remaining(&row, deleted);
+                let row = Row {
+                    task_ids,
+                    titles,
+                    ..row
+                };
+                let message = format!("Approval {} lost a deleted task.", row.action_type);
+                rows::record(tx, &caller, "approval.updated", message, Some(&was), &row).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// This service, in the trace of the event that made it act.
+    fn because_of(&self, cause: &Event, row: &Row) -> Caller {
+        let mut caller = Caller::service(&self.signer, "approval", Some(row.organization_id));
+        caller.request_id = cause.request_id.as_str().into();
+        caller.traceparent = cause.traceparent.as_str().into();
+        caller
+    }
+
+    async fn tell_deletion(&self, tx: &mut Tx, caller: &Caller, row: &Row) -> Result<()> {
+        let counts = Some(rows::counts(tx, row.board_id, &row.task_ids).await?);
+        let was = Approval {
+            counts,
+            ..Approval::from(row)
+        };
+        let message = format!("Approval {} deleted with its task.", row.action_type);
+        tx.record(caller, row.change("approval.deleted").message(message).before(&was))
+            .await?;
+        Ok(())
+    }
+}
+
+/// The tasks that are left, with their titles.
+fn remaining(row: &Row, deleted: &BTreeMap<Uuid, &Event>) -> (Vec<Uuid>, Vec<String>) {
+    row.task_ids
+        .iter()
+        .zip(&row.titles)
+        .filter(|(task, _)| !deleted.contains_key(task))
+        .map(|(task, title)| (*task, title.clone()))
+        .unzip()
+}
