@@ -168,32 +168,34 @@ async fn deliver(tx: &mut Tx, entries: &[Entry<'_>]) -> Result<usize> {
     Ok(ids.len())
 }
 
+/// What happened, with resources passed through as they are.
+#[derive(serde::Serialize)]
+struct Data {
+    id: String,
+    organization_id: String,
+    board_id: Option<String>,
+    task_id: Option<String>,
+    agent_id: Option<String>,
+    gateway_id: Option<String>,
+    message: String,
+    actor: serde_json::Value,
+    request_id: String,
+    before: Option<Box<RawValue>>,
+    after: Option<Box<RawValue>>,
+}
+/// A delivery's body; a struct keeps the order of its keys.
+#[derive(serde::Serialize)]
+struct Body {
+    r#type: String,
+    timestamp: String,
+    data: Data,
+}
+
 /// The body of a delivery, in the form of <https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>.
 fn payload(entry: &Entry<'_>) -> String {
     let event = entry.event;
     let optional = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     let raw = |json: &Option<String>| json.clone().and_then(|json| RawValue::from_string(json).ok());
-    // A struct of its own keeps the order of keys and passes resources through as they are.
-    #[derive(serde::Serialize)]
-    struct Data {
-        id: String,
-        organization_id: String,
-        board_id: Option<String>,
-        task_id: Option<String>,
-        agent_id: Option<String>,
-        gateway_id: Option<String>,
-        message: String,
-        actor: serde_json::Value,
-        request_id: String,
-        before: Option<Box<RawValue>>,
-        after: Option<Box<RawValue>>,
-    }
-    #[derive(serde::Serialize)]
-    struct Body {
-        r#type: String,
-        timestamp: String,
-        data: Data,
-    }
     let actor = event.actor.clone().unwrap_or_default();
     let body = Body {
         r#type: event.r#type.clone(),

@@ -197,12 +197,11 @@ fn sign(secret: &[u8], id: Uuid, at: i64, body: &str) -> String {
 
 /// Seconds, or a date (RFC 9110, 10.2.3).
 fn retry_after(text: &str) -> Option<Duration> {
-    let delay = match text.trim().parse::<u64>() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let at = OffsetDateTime::parse(&text.replace("GMT", "+0000"), &Rfc2822).ok()?;
-            Duration::try_from(at - OffsetDateTime::now_utc()).ok()?
-        }
+    let delay = if let Ok(seconds) = text.trim().parse() {
+        Duration::from_secs(seconds)
+    } else {
+        let at = OffsetDateTime::parse(&text.replace("GMT", "+0000"), &Rfc2822).ok()?;
+        Duration::try_from(at - OffsetDateTime::now_utc()).ok()?
     };
     Some(delay.min(LONGEST_RETRY_AFTER))
 }

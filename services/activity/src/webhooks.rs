@@ -215,7 +215,7 @@ impl WebhookService for Webhooks {
         let before = self.find(organization, id).await?;
         let url = mask.required("url", request.url)?.unwrap_or_else(|| before.url.clone());
         self.policy()?.check(&url)?;
-        let types = mask.field("event_types", request.event_types.map(|types| types.items)).map(Option::unwrap_or_default).unwrap_or_else(|| before.event_types.clone());
+        let types = mask.field("event_types", request.event_types.map(|types| types.items)).map_or_else(|| before.event_types.clone(), Option::unwrap_or_default);
         event_types(&types)?;
         let description = mask.field("description", request.description).unwrap_or_else(|| before.description.clone());
         let board = match mask.field("board_id", request.board_id) {

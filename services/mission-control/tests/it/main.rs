@@ -1,0 +1,4 @@
+//! Behaviour through the public doors: every role in one process, a database of its own per test, REST, gRPC and gRPC-web as users use them.
+
+mod harness;
+mod path;
