@@ -203,18 +203,11 @@ impl Compiler {
             fields.push(field);
         }
         let list = options.message.is_some_and(|options| options.list);
-        if list
-            && !matches!(
-                fields.as_slice(),
-                [Field {
-                    label: Label::Repeated,
-                    ..
-                }]
-            )
-        {
+        let bare = |fields: &[Field]| matches!(fields, [field] if field.label != Label::Single);
+        if list && !bare(&fields) {
             return Err(error(
                 name,
-                "option `list` needs a message with one repeated field and no other",
+                "option `list` needs a message with one repeated or map field and no other",
             ));
         }
         let written: Vec<_> = fields

@@ -219,7 +219,7 @@ pub(crate) struct Message {
     pub by_json: HashMap<Arc<str>, usize>,
     /// What `write` emits: field position and its key with the punctuation before it.
     pub written: Vec<(usize, Box<[u8]>)>,
-    /// Written as the bare array of its only field.
+    /// Written as the bare array or map of its only field.
     pub list: bool,
     pub has_required: bool,
     pub oneofs: Vec<String>,

@@ -24,7 +24,7 @@ impl<'t> Writer<'t> {
         }
     }
 
-    /// Appends a message as an object, or as the array of its only field.
+    /// Appends a message as an object, or as the array or map of its only field.
     pub(crate) fn message(
         &mut self,
         message: &Message,

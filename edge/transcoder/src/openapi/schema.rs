@@ -124,14 +124,20 @@ impl<'t> Schemas<'t> {
     pub(super) fn field(&mut self, field: &Field, direction: Direction, optional: bool) -> Value {
         let rules = &field.rules;
         let nullable = match direction {
-            Direction::Request => field.accepts_null(),
+            // `null` for a field that refuses it is told in words: clients may be typed to send it, and get a clear problem.
+            Direction::Request => field.accepts_null() || refuses_null(field),
             Direction::Answer => (field.presence && !rules.required && !rules.not_null) || rules.write_only,
         };
         let mut schema = self.value(field, direction);
         if (nullable || optional) && schema != json!({}) {
             schema = json!({ "anyOf": [schema, { "type": "null" }] });
         }
-        let mut schema = described(schema, &field.comment);
+        let note = if direction == Direction::Request && refuses_null(field) {
+            "`null` is refused."
+        } else {
+            ""
+        };
+        let mut schema = described(schema, [field.comment.as_str(), note].join(" ").trim());
         if let Some(schema) = schema.as_object_mut() {
             if direction == Direction::Request
                 && let Ok(default) = serde_json::from_str::<Value>(&rules.default_value)
@@ -192,6 +198,11 @@ impl<'t> Schemas<'t> {
             Kind::Json(JsonKind::Object) | Kind::Any => json!({ "type": "object", "additionalProperties": true }),
         }
     }
+}
+
+/// Whether the field may be left out but not be null.
+fn refuses_null(field: &Field) -> bool {
+    field.presence && field.rules.not_null && !field.rules.required
 }
 
 fn text(field: &Field, direction: Direction) -> Value {

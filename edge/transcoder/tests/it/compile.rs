@@ -143,7 +143,7 @@ fn fields_whose_options_do_not_fit_are_named() {
     );
     assert_eq!(
         refused_field("option (missioncontrol.options.v1.message) = {list: true}; string a = 1;"),
-        "t.In: option `list` needs a message with one repeated field and no other"
+        "t.In: option `list` needs a message with one repeated or map field and no other"
     );
     let garbage = Catalog::compile(b"\x0a\xff").unwrap_err();
     assert_eq!(garbage.place, "descriptor set");
