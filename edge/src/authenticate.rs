@@ -1,0 +1,301 @@
+//! Who calls: credentials become signed principals, once for a few seconds.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use chassis::{
+    Context, Error, Result,
+    channel::Peers,
+    error::Kind,
+    identity::{Signed, Signer},
+};
+use http::{HeaderMap, HeaderValue, header};
+use moka::future::Cache;
+use proto::{
+    agent::v1::{VerifyTokenRequest, agent_directory_service_client::AgentDirectoryServiceClient},
+    event::v1::Event,
+    identity::v1::Principal,
+    org::v1::{ResolveUserRequest, directory_service_client::DirectoryServiceClient},
+};
+use secrecy::ExposeSecret;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+use transcoder::Credential;
+
+use crate::limits::{Limits, SWEEP};
+
+/// The header of agents.
+const AGENT_TOKEN: &str = "x-agent-token";
+/// How long a signature counts. Longer than any call takes.
+const LIFETIME: Duration = Duration::from_secs(60);
+/// How long a credential is not asked about again: the longest a revoked one lives when its event got lost.
+const REMEMBERED: Duration = Duration::from_secs(5);
+/// Credentials remembered at most.
+const CAPACITY: u64 = 20_000;
+/// How long the role that knows the credential may take.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// An authenticated caller.
+pub struct Verified {
+    /// Who, with the signature.
+    pub signed: Signed,
+    /// The signature as a header of calls to services.
+    pub header: HeaderValue,
+}
+
+/// SHA-256 of a credential and its kind: what is kept in memory instead of it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Key([u8; 32]);
+
+impl Key {
+    fn of(kind: &str, credential: &str) -> Self {
+        Self(
+            Sha256::new()
+                .chain_update(kind)
+                .chain_update([0])
+                .chain_update(credential)
+                .finalize()
+                .into(),
+        )
+    }
+}
+
+/// Turns credentials into principals.
+pub struct Authenticator {
+    /// The local token; none when people do not sign in that way.
+    local: Option<Key>,
+    people: Cache<Key, Arc<Verified>>,
+    agents: Cache<Key, Arc<Verified>>,
+    limits: Limits,
+    peers: Peers,
+    signer: Signer,
+}
+
+/// Credentials as they were sent: trimmed, blank ones left out.
+#[derive(Debug, PartialEq, Eq)]
+struct Presented<'a> {
+    bearer: Option<&'a str>,
+    agent: Option<&'a str>,
+}
+
+impl<'a> Presented<'a> {
+    fn of(headers: &'a HeaderMap) -> Self {
+        let text = |name: &str| {
+            headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .map(str::trim)
+                .filter(|text| !text.is_empty())
+        };
+        let bearer = text(header::AUTHORIZATION.as_str())
+            .and_then(|value| value.split_once(char::is_whitespace))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map(|(_, token)| token.trim());
+        Self {
+            bearer,
+            agent: text(AGENT_TOKEN),
+        }
+    }
+}
+
+impl Authenticator {
+    /// Reads the local token from the settings.
+    pub fn new(context: &Context) -> Self {
+        let token = context.settings.local_auth_token.expose_secret().trim();
+        let cache = || Cache::builder().max_capacity(CAPACITY).time_to_live(REMEMBERED).build();
+        Self {
+            local: (!token.is_empty()).then(|| Key::of("person", token)),
+            people: cache(),
+            agents: cache(),
+            limits: Limits::new(context.settings.rate_limit_agent, context.settings.rate_limit_user),
+            peers: context.peers.named("edge"),
+            signer: context.signer.clone(),
+        }
+    }
+
+    /// The caller behind a request that needs this credential.
+    pub async fn authenticate(
+        &self,
+        wanted: Credential,
+        headers: &HeaderMap,
+        address: IpAddr,
+    ) -> Result<Arc<Verified>> {
+        let presented = Presented::of(headers);
+        let token = match wanted {
+            Credential::User => presented.bearer,
+            Credential::Agent | Credential::Any => presented.agent.or(presented.bearer),
+        };
+        // A caller that shows nothing has not failed: it costs nothing, and a page that is not signed in yet must not lock out others.
+        let token = token.ok_or_else(unauthorized)?;
+        let verified = match wanted {
+            Credential::User => self.person(token).await,
+            Credential::Agent => self.agent(token).await,
+            Credential::Any if presented.agent.is_some() => self.agent(token).await,
+            Credential::Any => match self.person(token).await {
+                Err(error) if error.kind() == Kind::Unauthenticated => self.agent(token).await,
+                found => found,
+            },
+        };
+        match verified {
+            Ok(verified) => {
+                self.limits.signed_in(&verified.signed.principal)?;
+                Ok(verified)
+            }
+            Err(error) if error.kind() == Kind::Unauthenticated => {
+                metrics::counter!("auth_failures_total").increment(1);
+                self.limits.failed(address)?;
+                Err(error)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Counts a call to a public method.
+    pub fn anonymous(&self, address: IpAddr) -> Result<()> {
+        self.limits.anonymous(address)
+    }
+
+    async fn person(&self, token: &str) -> Result<Arc<Verified>> {
+        let key = Key::of("person", token);
+        let local = self.local.as_ref().is_some_and(|local| local.0.ct_eq(&key.0).into());
+        if !local {
+            return Err(unauthorized());
+        }
+        let resolve = async {
+            let peer = self.peers.as_service("org", None, None).within(DEADLINE);
+            let request = ResolveUserRequest {
+                subject: "local-auth-user".to_owned(),
+                email: Some("admin@home.local".to_owned()),
+                name: Some("Local User".to_owned()),
+            };
+            let answer = DirectoryServiceClient::new(peer).resolve_user(request).await?;
+            self.sign(answer.into_inner().principal)
+        };
+        self.people
+            .try_get_with(key, resolve)
+            .await
+            .map_err(|status| Error::from(Status::clone(&status)))
+    }
+
+    async fn agent(&self, token: &str) -> Result<Arc<Verified>> {
+        let key = Key::of("agent", token);
+        let verify = async {
+            let peer = self.peers.as_service("agent", None, None).within(DEADLINE);
+            let answer = AgentDirectoryServiceClient::new(peer)
+                .verify_token(VerifyTokenRequest {
+                    token: token.to_owned(),
+                })
+                .await?;
+            self.sign(answer.into_inner().principal)
+        };
+        self.agents
+            .try_get_with(key, verify)
+            .await
+            .map_err(|status| match status.code() {
+                tonic::Code::Unauthenticated | tonic::Code::NotFound | tonic::Code::InvalidArgument => unauthorized(),
+                _ => Error::from(Status::clone(&status)),
+            })
+    }
+
+    fn sign(&self, principal: Option<Principal>) -> Result<Arc<Verified>, Status> {
+        let principal = principal.ok_or_else(|| Status::internal("the principal is missing"))?;
+        let signed = self.signer.sign(principal, LIFETIME);
+        let header = HeaderValue::from_bytes(signed.value.as_encoded_bytes())
+            .map_err(|_| Status::internal("the principal is no header value"))?;
+        Ok(Arc::new(Verified { signed, header }))
+    }
+
+    /// Asks about everybody again.
+    pub fn forget_all(&self) {
+        self.people.invalidate_all();
+        self.agents.invalidate_all();
+    }
+
+    /// Forgets what events make untrue, and callers that went away, until `stop`.
+    pub async fn follow(&self, mut events: Receiver<Arc<Event>>, stop: CancellationToken) {
+        let mut sweep = tokio::time::interval(SWEEP);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = sweep.tick() => self.limits.sweep(),
+                event = events.recv() => match event {
+                    Ok(event) => self.forget(&event).await,
+                    Err(RecvError::Lagged(_)) => self.forget_all(),
+                    // The bus has ended: so does this process.
+                    Err(RecvError::Closed) => return stop.cancelled().await,
+                },
+            }
+        }
+    }
+
+    async fn forget(&self, event: &Event) {
+        let (subject, verb) = event.r#type.split_once('.').unwrap_or((&event.r#type, ""));
+        match (subject, verb) {
+            ("user" | "member" | "membership" | "invite", _) => self.people.invalidate_all(),
+            ("organization", _) | ("board" | "gateway", "deleted") => self.forget_all(),
+            ("agent", "updated" | "deleted" | "token_rotated") => {
+                let keys: Vec<_> = self
+                    .agents
+                    .iter()
+                    .filter(|(_, known)| known.signed.principal.id == event.agent_id)
+                    .map(|(key, _)| *key)
+                    .collect();
+                for key in keys {
+                    self.agents.invalidate(&key).await;
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn unauthorized() -> Error {
+    Error::unauthenticated("Unauthorized")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect()
+    }
+
+    #[test]
+    fn credentials_are_trimmed_and_schemes_have_no_case() {
+        for value in ["Bearer secret", "bearer  secret ", "BEARER\tsecret"] {
+            assert_eq!(
+                Presented::of(&headers(&[("authorization", value)])).bearer,
+                Some("secret"),
+                "{value:?}"
+            );
+        }
+        for value in ["Basic secret", "secret", "Bearer", "Bearer "] {
+            assert_eq!(
+                Presented::of(&headers(&[("authorization", value)])).bearer,
+                None,
+                "{value:?}"
+            );
+        }
+        let both = headers(&[("authorization", "Bearer a"), ("x-agent-token", " b ")]);
+        assert_eq!(
+            Presented::of(&both),
+            Presented {
+                bearer: Some("a"),
+                agent: Some("b")
+            }
+        );
+        assert_eq!(Presented::of(&headers(&[("x-agent-token", "  ")])).agent, None);
+    }
+
+    #[test]
+    fn a_credential_of_one_kind_is_none_of_another() {
+        assert!(Key::of("person", "x") != Key::of("agent", "x"));
+        assert!(Key::of("person", "x") == Key::of("person", "x"));
+    }
+}

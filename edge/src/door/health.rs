@@ -1,0 +1,55 @@
+//! Whether the process lives, works and can do all its work; and its metrics.
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde_json::json;
+
+use crate::{Edge, fault};
+
+/// The process answers.
+pub fn alive() -> Response {
+    answer(&[])
+}
+
+/// What the roles of this process depend on is there.
+pub async fn healthy(edge: &Edge) -> Response {
+    let report = edge.ready.report().await;
+    answer(&report.dependencies.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+/// That, and every other role answers.
+pub async fn ready(edge: &Edge) -> Response {
+    answer(&edge.ready.report().await.missing())
+}
+
+/// For Prometheus.
+pub fn metrics(edge: &Edge) -> Response {
+    let text = edge
+        .metrics
+        .as_ref()
+        .map(chassis::telemetry::MetricsHandle::render)
+        .unwrap_or_default();
+    (
+        [(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("text/plain; version=0.0.4"),
+        )],
+        text,
+    )
+        .into_response()
+}
+
+fn answer(missing: &[&str]) -> Response {
+    let mut response = if missing.is_empty() {
+        fault::json(StatusCode::OK, r#"{"ok":true}"#)
+    } else {
+        fault::json(
+            StatusCode::SERVICE_UNAVAILABLE,
+            json!({ "ok": false, "missing": missing }).to_string(),
+        )
+    };
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

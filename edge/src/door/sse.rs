@@ -1,0 +1,138 @@
+//! Server-sent events (<https://html.spec.whatwg.org/multipage/server-sent-events.html>): one frame per message of a stream.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{body::Body, response::Response};
+use bytes::Bytes;
+use http::{HeaderValue, header};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use transcoder::Route;
+
+use crate::{Edge, call::Messages};
+
+/// How often a stream without events shows that it lives.
+const PING: Duration = Duration::from_secs(15);
+
+/// Counts open streams.
+struct Open;
+
+impl Open {
+    fn new() -> Self {
+        metrics::gauge!("sse_streams_open").increment(1);
+        Self
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        metrics::gauge!("sse_streams_open").decrement(1);
+    }
+}
+
+/// Answers a stream whose beginning was good. It ends when the role ends it, when the client goes away, or when the process stops; the client
+/// resumes with the last `id`.
+pub fn serve(edge: &Arc<Edge>, route: &Route, answered: http::Response<tonic::body::Body>) -> Response {
+    // The stream outlives the borrow of the route: it keeps the catalog and the route's place in it.
+    let catalog = edge.context.catalog.clone();
+    let place = catalog
+        .routes()
+        .position(|known| std::ptr::eq(known, route))
+        .unwrap_or_default();
+    let event = route.event.clone().unwrap_or_else(|| "message".to_owned());
+    let stop = edge.context.stop.clone();
+    let frames = async_stream::stream! {
+        let _open = Open::new();
+        let mut messages = Messages::new(answered.into_body());
+        let mut ping = interval_at(Instant::now() + PING, PING);
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // Headers alone stay in the buffers of some proxies: a first line makes the stream visible.
+        yield Ok::<_, std::convert::Infallible>(Bytes::from_static(b": stream\r\n\r\n"));
+        loop {
+            let next = tokio::select! {
+                () = stop.cancelled() => break,
+                next = messages.next() => next,
+                _ = ping.tick() => {
+                    yield Ok(comment());
+                    continue;
+                }
+            };
+            match next {
+                Ok(Some(message)) => {
+                    let Some(route) = catalog.routes().nth(place) else { break };
+                    match frame(route, &event, &message) {
+                        Ok(frame) => yield Ok(frame),
+                        Err(error) => {
+                            tracing::error!(%error, route = route.template, "an event of a role cannot be read");
+                            break;
+                        }
+                    }
+                    ping.reset();
+                }
+                Ok(None) => break,
+                Err(status) => {
+                    tracing::info!(code = ?status.code(), message = status.message(), "a stream ended early");
+                    break;
+                }
+            }
+        }
+    };
+    let mut response = Response::new(Body::from_stream(frames));
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/event-stream; charset=utf-8"),
+    );
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}
+
+fn comment() -> Bytes {
+    let now = OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default();
+    Bytes::from(format!(": ping - {now}\r\n\r\n"))
+}
+
+fn frame(route: &Route, event: &str, message: &[u8]) -> Result<Bytes, transcoder::DecodeError> {
+    let mut json = Vec::with_capacity(message.len() * 2 + 64);
+    let id = route.write_event(message, &mut json)?;
+    Ok(assemble(event, id.as_deref(), &mut json))
+}
+
+/// One frame. Free-form JSON may come with line breaks between its tokens; inside strings they are always escaped, so that a space means
+/// the same and keeps the frame whole.
+fn assemble(event: &str, id: Option<&str>, json: &mut [u8]) -> Bytes {
+    for byte in json.iter_mut().filter(|byte| matches!(byte, b'\r' | b'\n')) {
+        *byte = b' ';
+    }
+    let mut frame = Vec::with_capacity(json.len() + event.len() + 64);
+    if let Some(id) = id.filter(|id| !id.contains(['\r', '\n', '\0'])) {
+        frame.extend_from_slice(b"id: ");
+        frame.extend_from_slice(id.as_bytes());
+        frame.extend_from_slice(b"\r\n");
+    }
+    frame.extend_from_slice(b"event: ");
+    frame.extend_from_slice(event.as_bytes());
+    frame.extend_from_slice(b"\r\ndata: ");
+    frame.extend_from_slice(json);
+    frame.extend_from_slice(b"\r\n\r\n");
+    frame.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_is_whole() {
+        let mut json = b"{\"a\":\n {\"b\\n\": 1}\r\n}".to_vec();
+        assert_eq!(
+            assemble("task", Some("42"), &mut json),
+            "id: 42\r\nevent: task\r\ndata: {\"a\":  {\"b\\n\": 1}  }\r\n\r\n"
+        );
+        assert_eq!(
+            assemble("task", Some("4\n2"), &mut b"{}".to_vec()),
+            "event: task\r\ndata: {}\r\n\r\n"
+        );
+    }
+}
