@@ -326,6 +326,7 @@ impl Compiler {
                 comma_separated: options.comma_separated,
                 hidden: options.hidden,
                 event_id: options.event_id,
+                query: options.query,
             },
         })
     }
@@ -580,13 +581,10 @@ impl Builder {
             let field = &input.fields[*position];
             let scalar = !field.kind.is_message() || matches!(field.kind, Kind::Timestamp | Kind::Duration);
             let bound = path.contains(position) || body == Body::Field(*position) || body == Body::Raw(*position);
-            scalar && !bound && field.in_json() && !matches!(field.label, Label::Map(_))
+            let declared = body != Body::All || field.rules.query;
+            scalar && !bound && declared && field.in_json() && !matches!(field.label, Label::Map(_))
         };
-        let query = if body == Body::All {
-            Vec::new()
-        } else {
-            (0..input.fields.len()).filter(in_query).collect()
-        };
+        let query = (0..input.fields.len()).filter(in_query).collect();
         let response = match rule.response_body.as_str() {
             "" => None,
             name => Some(output.named(name).ok_or_else(|| {

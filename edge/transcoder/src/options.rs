@@ -157,6 +157,8 @@ pub(crate) struct Field {
     pub hidden: bool,
     #[prost(bool, tag = "17")]
     pub event_id: bool,
+    #[prost(bool, tag = "18")]
+    pub query: bool,
 }
 
 /// `missioncontrol.options.v1.Message`.

@@ -223,7 +223,8 @@ impl Route {
 
     /// With `body: "*"`: whether the body may carry this field.
     pub(crate) fn in_body(&self, position: usize) -> bool {
-        !self.path.contains(&position) && self.mask != Some(position) && self.resume != Some(position)
+        let elsewhere = self.path.contains(&position) || self.query.contains(&position);
+        !elsewhere && self.mask != Some(position) && self.resume != Some(position)
     }
 
     /// Names of the fields whose keys a body has.

@@ -170,6 +170,7 @@ pub(crate) struct Rules {
     pub comma_separated: bool,
     pub hidden: bool,
     pub event_id: bool,
+    pub query: bool,
 }
 
 /// A compiled field.

@@ -712,13 +712,13 @@ fn patches_say_which_fields_were_given() {
     let whole = shelf
         .read(
             &params,
+            Some("force=yes&name=query"),
             None,
-            None,
-            br#"{"name":"n","shelf_id":"other","update_mask":"x"}"#,
+            br#"{"name":"n","shelf_id":"other","update_mask":"x","force":null}"#,
             None,
         )
         .unwrap();
-    let expected = json!({ "shelf_id": "s", "name": "n", "update_mask": "name" });
+    let expected = json!({ "shelf_id": "s", "name": "n", "force": true, "update_mask": "name" });
     assert_eq!(canonical("UpdateShelfRequest", &whole), expected);
 }
 
