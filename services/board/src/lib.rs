@@ -1,1 +1,60 @@
-//! board
+//! Boards, their tasks, comments, dependencies and tags.
+
+use std::sync::Arc;
+
+use chassis::{Context, Result, Role, Schema, Store, bus::Consumer, live::Feed};
+use proto::board::v1::{
+    board_directory_service_server::BoardDirectoryServiceServer, board_service_server::BoardServiceServer,
+    tag_service_server::TagServiceServer, task_service_server::TaskServiceServer,
+};
+use sqlx::migrate::Migrator;
+
+mod boards;
+mod comments;
+mod consumers;
+mod directory;
+mod mentions;
+mod outside;
+pub mod rules;
+mod tags;
+mod tasks;
+mod watch;
+
+/// The history of the schema.
+pub static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+/// What belongs to this service in the database.
+pub const SCHEMA: Schema = Schema {
+    name: "board",
+    migrations: &MIGRATIONS,
+};
+
+/// What the handlers of all resources share.
+#[derive(Clone)]
+struct Service {
+    store: Store,
+    outside: outside::Outside,
+    feed: Feed,
+}
+
+/// The role: boards, tasks and tags, their directory for other services, and what follows from changes elsewhere.
+pub fn role(context: &Context) -> Result<Role> {
+    let store = context.store(SCHEMA)?;
+    let service = Service {
+        store: store.clone(),
+        outside: outside::Outside::new(context.peers.named(SCHEMA.name)),
+        feed: Feed::new(store.clone(), context.bus.clone()).until(context.stop.clone()),
+    };
+    let departures = Consumer {
+        name: "board.departures",
+        topics: &["agent.deleted", "gateway.deleted", "organization.deleted"],
+        store: store.clone(),
+        handler: Arc::new(consumers::Departures::new(context.signer.clone())),
+    };
+    Ok(Role::new(SCHEMA.name)
+        .service(BoardServiceServer::new(service.clone()))
+        .service(TaskServiceServer::new(service.clone()))
+        .service(TagServiceServer::new(service.clone()))
+        .service(BoardDirectoryServiceServer::new(service))
+        .store(context, &store)
+        .consumer(context, departures))
+}

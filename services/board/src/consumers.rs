@@ -1,0 +1,142 @@
+//! What follows here when something elsewhere is gone.
+
+use chassis::{Caller, Change, Result, Tx, bus::Handler, identity::Signer};
+use proto::event::v1::Event;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::{
+    boards,
+    rules::Status,
+    tasks::{rows_by_id, rows_of_agents},
+};
+
+/// Agents, gateways and organizations that are gone: their tasks go back, their boards lose the gateway, or go too.
+pub struct Departures {
+    signer: Signer,
+}
+
+impl Departures {
+    /// `signer` makes the caller that the resulting events name.
+    pub fn new(signer: Signer) -> Self {
+        Self { signer }
+    }
+
+    fn caller(&self) -> Caller {
+        Caller::service(&self.signer, crate::SCHEMA.name, None)
+    }
+}
+
+#[async_trait::async_trait]
+impl Handler for Departures {
+    async fn handle(&self, tx: &mut Tx, events: &[Event]) -> Result<()> {
+        let gone = |kind: &str, id: fn(&Event) -> &String| -> Vec<Uuid> {
+            events
+                .iter()
+                .filter(|event| event.r#type == kind)
+                .filter_map(|event| Uuid::parse_str(id(event)).ok())
+                .collect()
+        };
+        let organizations = gone("organization.deleted", |event| &event.organization_id);
+        let gateways = gone("gateway.deleted", |event| &event.gateway_id);
+        let agents = gone("agent.deleted", |event| &event.agent_id);
+        let mut follows = Vec::new();
+        if !organizations.is_empty() || !gateways.is_empty() {
+            follows.extend(self.leave_boards(tx, &organizations, &gateways).await?);
+        }
+        if !agents.is_empty() {
+            follows.extend(self.return_tasks(tx, &agents).await?);
+        }
+        if !follows.is_empty() {
+            tx.record_events(&follows).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Departures {
+    /// Boards and tags of organizations that are gone go too; boards of a gateway that is gone stay without one.
+    async fn leave_boards(&self, tx: &mut Tx, organizations: &[Uuid], gateways: &[Uuid]) -> Result<Vec<Event>> {
+        let caller = self.caller();
+        let (gone, left): (Vec<_>, Vec<_>) = boards::of_owners(tx, organizations, gateways)
+            .await?
+            .into_iter()
+            .partition(|row| organizations.contains(&row.organization()));
+        let mut events = Vec::new();
+        if !gone.is_empty() {
+            let ids: Vec<Uuid> = gone.iter().map(boards::BoardRow::id).collect();
+            boards::remove(tx, &ids).await?;
+        }
+        sqlx::query!("DELETE FROM board.tags WHERE organization_id = ANY($1)", organizations)
+            .execute(&mut **tx)
+            .await?;
+        for row in gone {
+            let change = row.change("board.deleted", format!("Board deleted: {}.", row.name()));
+            events.push(change.before(&row.message()).into_event(&caller));
+        }
+        if !left.is_empty() {
+            let now = OffsetDateTime::now_utc();
+            sqlx::query!(
+                "UPDATE board.boards SET gateway_id = NULL, updated_at = $2 WHERE gateway_id = ANY($1)",
+                gateways,
+                now
+            )
+            .execute(&mut **tx)
+            .await?;
+            for row in left {
+                let after = row.without_gateway(now);
+                let change = row.change("board.updated", format!("Board updated: {}.", row.name()));
+                events.push(
+                    change
+                        .before(&row.message())
+                        .after(&after.message())
+                        .into_event(&caller),
+                );
+            }
+        }
+        Ok(events)
+    }
+
+    /// Tasks of agents that are gone: work in progress goes back to the inbox, everything else keeps its status; nobody has them.
+    async fn return_tasks(&self, tx: &mut Tx, agents: &[Uuid]) -> Result<Vec<Event>> {
+        sqlx::query!(
+            "UPDATE board.tasks SET last_worker_id = NULL, revision = revision + 1 WHERE last_worker_id = ANY($1)",
+            agents
+        )
+        .execute(&mut **tx)
+        .await?;
+        let before = rows_of_agents(tx, agents).await?;
+        if before.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids: Vec<Uuid> = before.iter().map(|row| row.id).collect();
+        sqlx::query!(
+            "UPDATE board.tasks SET assigned_agent_id = NULL, \
+               status = CASE status WHEN 'in_progress' THEN 'inbox' ELSE status END, \
+               previous_in_progress_at = CASE status WHEN 'in_progress' THEN in_progress_at ELSE previous_in_progress_at END, \
+               in_progress_at = CASE status WHEN 'in_progress' THEN NULL ELSE in_progress_at END, \
+               revision = revision + 1, updated_at = $2 \
+             WHERE id = ANY($1)",
+            &ids,
+            OffsetDateTime::now_utc()
+        )
+        .execute(&mut **tx)
+        .await?;
+        let after = rows_by_id(tx, &ids).await?;
+        let caller = self.caller();
+        let events = before.iter().filter_map(|old| {
+            let new = after.iter().find(|row| row.id == old.id)?;
+            let (kind, message) = if old.status() == Status::InProgress {
+                ("task.status_changed", format!("Task moved to inbox: {}.", new.title))
+            } else {
+                ("task.updated", format!("Task updated: {}.", new.title))
+            };
+            let change = Change::new(kind, new.organization_id)
+                .board(new.board_id)
+                .task(new.id)
+                .message(message);
+            Some(change.before(&old.message()).after(&new.message()).into_event(&caller))
+        });
+        Ok(events.collect())
+    }
+}

@@ -1,0 +1,112 @@
+//! What this service asks of the others, and only when a rule needs to know.
+
+use chassis::{Caller, Error, Result, channel::Peers, error::Kind};
+use proto::{
+    agent::v1::{
+        ListBoardAgentsRequest, LookupAgentsRequest, agent_directory_service_client::AgentDirectoryServiceClient,
+    },
+    approval::v1::{CheckTaskRequest, gate_service_client::GateServiceClient},
+    gateway::v1::{LookupGatewayRequest, gateway_runtime_service_client::GatewayRuntimeServiceClient},
+};
+use uuid::Uuid;
+
+use crate::{
+    rules::{Approvals, Assignee},
+    tasks::BoardFacts,
+};
+
+/// The other services, called as this one on behalf of a request.
+#[derive(Clone)]
+pub struct Outside {
+    peers: Peers,
+}
+
+impl Outside {
+    /// `peers` speak as this service.
+    pub fn new(peers: Peers) -> Self {
+        Self { peers }
+    }
+
+    /// The approvals linked to a task.
+    pub async fn approvals(&self, caller: &Caller, board: &BoardFacts, task: Uuid) -> Result<Approvals> {
+        let peer = self
+            .peers
+            .as_service("approval", Some(board.organization), Some(caller));
+        let request = CheckTaskRequest {
+            board_id: board.id.to_string(),
+            task_id: task.to_string(),
+        };
+        let state = GateServiceClient::new(peer).check_task(request).await?.into_inner();
+        Ok(Approvals {
+            pending: state.has_pending,
+            approved: state.has_approved,
+        })
+    }
+
+    /// The agent that leads a board.
+    pub async fn lead(&self, caller: &Caller, board: &BoardFacts) -> Result<Option<Uuid>> {
+        let peer = self.peers.as_service("agent", Some(board.organization), Some(caller));
+        let request = ListBoardAgentsRequest {
+            board_id: board.id.to_string(),
+        };
+        let agents = AgentDirectoryServiceClient::new(peer)
+            .list_board_agents(request)
+            .await?
+            .into_inner()
+            .agents;
+        agents
+            .iter()
+            .find(|agent| agent.is_board_lead)
+            .map(|agent| chassis::identity::uuid_of(&agent.id))
+            .transpose()
+    }
+
+    /// What an agent is to a board.
+    pub async fn assignee(&self, caller: &Caller, board: &BoardFacts, agent: Uuid) -> Result<Assignee> {
+        let peer = self.peers.as_service("agent", Some(board.organization), Some(caller));
+        let request = LookupAgentsRequest {
+            organization_id: board.organization.to_string(),
+            agent_ids: vec![agent.to_string()],
+        };
+        let agents = AgentDirectoryServiceClient::new(peer)
+            .lookup_agents(request)
+            .await?
+            .into_inner()
+            .agents;
+        let Some(found) = agents.into_iter().find(|found| found.id == agent.to_string()) else {
+            return Ok(Assignee::Unknown);
+        };
+        let here = match &found.board_id {
+            Some(id) => *id == board.id.to_string(),
+            None => {
+                found.is_gateway_main
+                    && board
+                        .gateway
+                        .is_some_and(|gateway| found.gateway_id == gateway.to_string())
+            }
+        };
+        Ok(match here {
+            false => Assignee::Elsewhere,
+            true if found.is_board_lead => Assignee::Lead,
+            true => Assignee::Member,
+        })
+    }
+
+    /// Refuses a gateway that is not one of the organization.
+    pub async fn check_gateway(&self, caller: &Caller, organization: Uuid, gateway: Uuid) -> Result<()> {
+        let peer = self.peers.as_service("gateway", Some(organization), Some(caller));
+        let request = LookupGatewayRequest {
+            organization_id: organization.to_string(),
+            gateway_id: gateway.to_string(),
+        };
+        match GatewayRuntimeServiceClient::new(peer)
+            .lookup_gateway(request)
+            .await
+            .map_err(Error::from)
+        {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == Kind::NotFound => Err(Error::unprocessable("gateway_id is invalid")),
+            Err(error) => Err(error),
+        }
+    }
+}
