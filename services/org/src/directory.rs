@@ -15,6 +15,8 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use crate::{
+    boards::Granted,
+    invites,
     organizations::{self, OrganizationRow},
     rules,
     users::UserRow,
@@ -37,13 +39,6 @@ struct Held {
     all_boards_read: bool,
     all_boards_write: bool,
     grants: Vec<Granted>,
-}
-
-#[derive(Deserialize)]
-struct Granted {
-    board_id: Uuid,
-    can_read: bool,
-    can_write: bool,
 }
 
 /// A person with every membership, the oldest first.
@@ -189,8 +184,8 @@ impl Directory {
                 *oldest
             }
             (_, None) => {
-                let (id, change) = found_personal(&mut tx, stored.id).await?;
-                events.push(by(change.into_event(caller), &user));
+                let (id, changes) = Self::first_organization(&mut tx, stored.id, user.email.as_deref()).await?;
+                events.extend(changes.into_iter().map(|change| by(change.into_event(caller), &user)));
                 id
             }
         };
@@ -209,6 +204,23 @@ impl Directory {
             .ok_or_else(|| Error::internal(std::io::Error::other("a locked user row has gone")))?;
         tx.commit().await?;
         Ok(person)
+    }
+
+    /// Where a person without any membership belongs: to the organization that invited their address first, else to one of their own.
+    async fn first_organization(tx: &mut Tx, user: Uuid, email: Option<&str>) -> Result<(Uuid, Vec<Change>)> {
+        if let Some(invite) = invites::oldest_pending(tx, email).await? {
+            let (_, changes) = invites::take(tx, &invite, user).await?;
+            sqlx::query!(
+                "UPDATE org.users SET active_organization_id = $2 WHERE id = $1",
+                user,
+                invite.organization_id
+            )
+            .execute(&mut **tx)
+            .await?;
+            return Ok((invite.organization_id, changes));
+        }
+        let (id, change) = found_personal(tx, user).await?;
+        Ok((id, vec![change]))
     }
 }
 

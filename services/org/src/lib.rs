@@ -2,13 +2,16 @@
 
 use chassis::{Context, Result, Role, Schema};
 use proto::org::v1::{
-    directory_service_server::DirectoryServiceServer, organization_service_server::OrganizationServiceServer,
+    directory_service_server::DirectoryServiceServer, invite_service_server::InviteServiceServer,
+    member_service_server::MemberServiceServer, organization_service_server::OrganizationServiceServer,
     user_service_server::UserServiceServer,
 };
 use sqlx::migrate::Migrator;
 
+mod boards;
 mod consumers;
 mod directory;
+mod invites;
 mod members;
 mod organizations;
 mod rules;
@@ -26,6 +29,7 @@ pub const SCHEMA: Schema = Schema {
 /// The role of this service.
 pub fn role(context: &Context) -> Result<Role> {
     let store = context.store(SCHEMA)?;
+    let peers = context.peers.named("org");
     Ok(Role::new("org")
         .service(DirectoryServiceServer::new(directory::Directory {
             store: store.clone(),
@@ -33,6 +37,14 @@ pub fn role(context: &Context) -> Result<Role> {
         .service(UserServiceServer::new(users::Users { store: store.clone() }))
         .service(OrganizationServiceServer::new(organizations::Organizations {
             store: store.clone(),
+        }))
+        .service(MemberServiceServer::new(members::Members {
+            store: store.clone(),
+            peers: peers.clone(),
+        }))
+        .service(InviteServiceServer::new(invites::Invites {
+            store: store.clone(),
+            peers,
         }))
         .consumer(context, consumers::board_deletions(&store))
         .store(context, &store))

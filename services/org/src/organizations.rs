@@ -1,16 +1,17 @@
 //! Organizations: the tenants.
 
 use chassis::{Caller, Change, Error, Result, Store, identity::uuid_of, store::violates, timestamp};
+use proto::common::v1::Ok as Done;
 use proto::org::v1::{
-    CreateOrganizationRequest, GetMyMembershipRequest, GetMyOrganizationRequest, ListMyOrganizationsRequest,
-    ListMyOrganizationsResponse, Member, Organization, OrganizationListItem, SetActiveOrganizationRequest,
-    organization_service_server::OrganizationService,
+    CreateOrganizationRequest, DeleteMyOrganizationRequest, GetMyMembershipRequest, GetMyOrganizationRequest,
+    ListMyOrganizationsRequest, ListMyOrganizationsResponse, Member, Organization, OrganizationListItem,
+    SetActiveOrganizationRequest, organization_service_server::OrganizationService,
 };
 use time::OffsetDateTime;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use crate::{members, users};
+use crate::{members, rules::Role, users};
 
 /// The service behind `/organizations`.
 pub struct Organizations {
@@ -175,6 +176,42 @@ impl OrganizationService for Organizations {
             .ok_or_else(|| Error::denied("No org access"))?;
         Ok(Response::new(member))
     }
+
+    async fn delete_my_organization(
+        &self,
+        request: Request<DeleteMyOrganizationRequest>,
+    ) -> Result<Response<Done>, Status> {
+        let caller = Caller::of(&request)?;
+        let id = caller.organization()?;
+        let mut tx = self.store.begin().await?;
+        if members::standing(&mut tx, id, caller.user_id()?).await?.actor != Role::Owner {
+            return Err(Error::denied("Only organization owners can delete organizations").into());
+        }
+        // Members, grants and invites go with the row; whoever had it active gets another at the next sign-in. What other services keep
+        // goes when they hear of it.
+        for change in delete(&mut tx, &[id]).await? {
+            tx.record(&caller, change).await?;
+        }
+        tx.commit().await?;
+        Ok(Response::new(Done { ok: true }))
+    }
+}
+
+/// Deletes organizations. Answers what to record.
+pub async fn delete(tx: &mut chassis::Tx, ids: &[Uuid]) -> Result<Vec<Change>> {
+    let rows = sqlx::query_as!(
+        OrganizationRow,
+        "DELETE FROM org.organizations WHERE id = ANY($1) RETURNING id, name, created_at, updated_at",
+        ids
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let change = |row: OrganizationRow| {
+        let change =
+            Change::new("organization.deleted", row.id).message(format!("Organization deleted: {}.", row.name));
+        change.before(&Organization::from(row))
+    };
+    Ok(rows.into_iter().map(change).collect())
 }
 
 /// Makes a person the owner of a new organization, with every right, and makes it their active one.

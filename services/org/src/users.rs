@@ -1,10 +1,15 @@
 //! The signed-in person.
 
 use chassis::{Caller, Change, Error, Result, Store, message::Mask};
-use proto::org::v1::{BootstrapUserRequest, GetMeRequest, UpdateMeRequest, User, user_service_server::UserService};
+use proto::common::v1::Ok as Done;
+use proto::org::v1::{
+    BootstrapUserRequest, DeleteMeRequest, GetMeRequest, UpdateMeRequest, User, user_service_server::UserService,
+};
 use sqlx::PgExecutor;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
+
+use crate::organizations;
 
 /// The service behind `/users/me`.
 pub struct Users {
@@ -128,5 +133,62 @@ impl UserService for Users {
         tx.record(&caller, change).await?;
         tx.commit().await?;
         Ok(Response::new(after))
+    }
+
+    async fn delete_me(&self, request: Request<DeleteMeRequest>) -> Result<Response<Done>, Status> {
+        let caller = Caller::of(&request)?;
+        self.delete(&caller, caller.user_id()?).await?;
+        Ok(Response::new(Done { ok: true }))
+    }
+}
+
+impl Users {
+    async fn delete(&self, caller: &Caller, user: Uuid) -> Result<()> {
+        let mut tx = self.store.begin().await?;
+        // The organizations first and in one order, as everywhere; then nobody joins or leaves them.
+        let held = sqlx::query_scalar!(
+            "SELECT o.id FROM org.organizations o JOIN org.members m ON m.organization_id = o.id WHERE m.user_id = $1 \
+             ORDER BY o.id FOR UPDATE OF o",
+            user
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        let rows = sqlx::query!(
+            r#"SELECT o.id, o.name, m.role, (SELECT count(*) FROM org.members x WHERE x.organization_id = o.id) AS "people!",
+                      (SELECT count(*) FROM org.members x WHERE x.organization_id = o.id AND x.role = 'owner') AS "owners!"
+               FROM org.members m JOIN org.organizations o ON o.id = m.organization_id
+               WHERE m.user_id = $1 AND o.id = ANY($2) ORDER BY o.id"#,
+            user,
+            &held
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        let mut own = Vec::new();
+        for row in rows {
+            if row.people == 1 {
+                own.push(row.id);
+            } else if row.role == "owner" && row.owners == 1 {
+                return Err(Error::conflict(format!(
+                    "You are the only owner of {}: make another member its owner first, or delete the organization.",
+                    row.name
+                )));
+            }
+        }
+        let changes = organizations::delete(&mut tx, &own).await?;
+        let deleted = sqlx::query!("DELETE FROM org.users WHERE id = $1", user)
+            .execute(&mut *tx)
+            .await?;
+        if deleted.rows_affected() == 0 {
+            return Err(gone());
+        }
+        // What was known of the person is not kept in the change log.
+        let last = Change::new("user.deleted", caller.organization()?).message("User deleted.");
+        let events: Vec<_> = changes
+            .into_iter()
+            .chain([last])
+            .map(|change| change.into_event(caller))
+            .collect();
+        tx.record_events(&events).await?;
+        tx.commit().await
     }
 }
