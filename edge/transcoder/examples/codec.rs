@@ -15,22 +15,24 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     compiler
         .include_source_info(true)
         .include_imports(true)
-        .open_file("test/v1/library.proto")?;
+        .open_file("test/v1/page.proto")?;
     let descriptors = compiler.encode_file_descriptor_set();
     let pool = DescriptorPool::decode(descriptors.as_slice())?;
     let catalog = Catalog::compile(&descriptors)?;
 
     let id = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11";
-    let book = json!({
-        "id": id, "title": "A title of usual length for such a thing", "description": "Some \"text\" in lines.\n".repeat(12),
-        "status": "BOOK_STATUS_LENT", "price": 12.5, "createdAt": "2026-11-22T07:08:48.667082Z",
-        "dueAt": "2031-01-01T00:00:00Z", "tags": [{ "name": "one" }, { "name": "two", "weight": 0.5 }], "extras": "eyJhIjoxfQ==",
-        "waiting": { "names": [id, id] }, "isbn": "978-3-16-148410-0", "mainTag": { "name": "one" }, "rare": true,
+    let moment = "2026-11-22T07:08:48.667082Z";
+    let task = json!({
+        "id": id, "boardId": id, "title": "Describe the way from the request to the answer",
+        "description": "A \"quoted\" word, a line break\nand a plain rest of the text that is a little longer.",
+        "status": "TASK_STATUS_IN_PROGRESS", "priority": "medium", "assignedAgentId": id, "tagIds": [id],
+        "createdByUserId": id, "inProgressAt": moment, "createdAt": moment, "updatedAt": moment,
+        "dependsOnTaskIds": [id], "blockedByTaskIds": [id], "isBlocked": true,
     });
-    let page = json!({ "items": vec![book; 20], "total": 20, "limit": 20 });
-    let descriptor = pool.get_message_by_name("test.v1.ListBooksResponse").ok_or("no page")?;
+    let page = json!({ "items": vec![task; 20], "total": 20, "limit": 20 });
+    let descriptor = pool.get_message_by_name("test.page.v1.Page").ok_or("no page")?;
     let wire = DynamicMessage::deserialize(descriptor, &page)?.encode_to_vec();
-    let page = catalog.shape("test.v1.ListBooksResponse").ok_or("no page")?;
+    let page = catalog.shape("test.page.v1.Page").ok_or("no page")?;
     let mut text = Vec::new();
     page.write_json(&wire, &mut text)?;
     println!("{} wire bytes, {} JSON bytes", wire.len(), text.len());

@@ -95,6 +95,12 @@ pub(crate) fn double(value: f64, out: &mut Vec<u8>) {
     if !value.is_finite() {
         return out.extend_from_slice(b"null");
     }
+    // Whole numbers of usual size need no search for the shortest digits.
+    if value.fract() == 0.0 && value.abs() < 1e15 && (value != 0.0 || value.is_sign_positive()) {
+        #[expect(clippy::cast_possible_truncation, reason = "a whole number below 1e15")]
+        signed(value as i64, out);
+        return out.extend_from_slice(b".0");
+    }
     repr(&format!("{value:e}"), out);
 }
 
