@@ -89,10 +89,11 @@ impl Reader<'_, '_> {
                         && let Some(other) = member.replace(field)
                     {
                         let error = format!("only one of '{}' and '{}' may be given", other.json, field.json);
-                        self.found.add(Fault::value(error), || value.echo());
+                        self.found
+                            .add(Fault::value(error), || echo(field.rules.write_only, value));
                     }
                 }
-                None if field.rules.required => self.found.add(MISSING, || node.echo()),
+                None if field.rules.required => self.found.add(MISSING, || echo(message.has_secret, node)),
                 None => {}
             }
             self.found.loc.pop();
@@ -120,10 +121,10 @@ impl Reader<'_, '_> {
 
     fn list(&mut self, field: &Field, node: &Node<'_>, out: &mut Vec<u8>) {
         let Value::Array(items) = &node.value else {
-            return self.found.add(rules::LIST_TYPE, || node.echo());
+            return self.found.add(rules::LIST_TYPE, || echo(field.rules.write_only, node));
         };
         if let Err(fault) = rules::items(&field.rules, "List", items.len()) {
-            return self.found.add(fault, || node.echo());
+            return self.found.add(fault, || echo(field.rules.write_only, node));
         }
         if items.is_empty() {
             return;
@@ -149,10 +150,10 @@ impl Reader<'_, '_> {
 
     fn map(&mut self, field: &Field, key_kind: Kind, node: &Node<'_>, out: &mut Vec<u8>) {
         let Value::Object(entries) = &node.value else {
-            return self.found.add(rules::DICT_TYPE, || node.echo());
+            return self.found.add(rules::DICT_TYPE, || echo(field.rules.write_only, node));
         };
         if let Err(fault) = rules::items(&field.rules, "Dictionary", entries.len()) {
-            return self.found.add(fault, || node.echo());
+            return self.found.add(fault, || echo(field.rules.write_only, node));
         }
         let no_rules = Rules::default();
         for (key, value) in entries {
@@ -173,7 +174,7 @@ impl Reader<'_, '_> {
         match self.encode(kind, rules, node, out) {
             Ok(default) => Some(default),
             Err(fault) => {
-                self.found.add(fault, || node.echo());
+                self.found.add(fault, || echo(rules.write_only, node));
                 None
             }
         }
@@ -283,6 +284,11 @@ impl Reader<'_, '_> {
         inner(self, out);
         wire::close(out, start);
     }
+}
+
+/// The input as a problem repeats it; secrets are not repeated, for problems are shown and logged.
+fn echo(secret: bool, node: &Node<'_>) -> Option<String> {
+    if secret { None } else { node.echo() }
 }
 
 /// The fields of a `Timestamp` or `Duration`.

@@ -223,6 +223,8 @@ pub(crate) struct Message {
     /// Written as the bare array or map of its only field.
     pub list: bool,
     pub has_required: bool,
+    /// Whether a field is write-only: such messages are not echoed in problems.
+    pub has_secret: bool,
     pub oneofs: Vec<String>,
     pub comment: String,
 }

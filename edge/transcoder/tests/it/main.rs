@@ -9,4 +9,5 @@ mod read;
 mod routes;
 mod support;
 mod validate;
+mod values;
 mod write;
