@@ -35,6 +35,8 @@ CREATE TABLE parked (
     event bytea NOT NULL,
     error text NOT NULL,
     attempts integer NOT NULL,
-    parked_at timestamptz NOT NULL DEFAULT now()
+    parked_at timestamptz NOT NULL DEFAULT now(),
+    -- Set by an administrator: the consumer takes it up again.
+    requeued_at timestamptz
 );
-CREATE INDEX parked_consumer ON parked (consumer, id);
+CREATE INDEX parked_requeued ON parked (consumer, id) WHERE requeued_at IS NOT NULL;

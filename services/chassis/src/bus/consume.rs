@@ -8,13 +8,11 @@ use std::{collections::HashSet, panic::AssertUnwindSafe, time::Duration};
 use futures::FutureExt;
 use prost::Message;
 use proto::event::v1::Event;
-use sqlx::Row;
-use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::Consumer;
-use crate::{Error, Result, Store, Tx, role::backoff};
+use super::{Consumer, parked};
+use crate::{Error, Result, Tx, role::backoff};
 
 /// Longest time a handler may take for a batch: handlers talk to the database only.
 const HANDLER_TIMEOUT: Duration = Duration::from_mins(1);
@@ -40,7 +38,7 @@ impl Default for Policy {
 
 /// Handles events in their order until each of them is handled or parked. `false`: `stop` came first and the events have to be delivered
 /// again.
-pub(crate) async fn settle(consumer: &Consumer, policy: Policy, events: Vec<Event>, stop: &CancellationToken) -> bool {
+pub(super) async fn settle(consumer: &Consumer, policy: Policy, events: Vec<Event>, stop: &CancellationToken) -> bool {
     let mut away = 0;
     loop {
         match handle(consumer, &events).await {
@@ -101,7 +99,7 @@ async fn settle_one(consumer: &Consumer, policy: Policy, event: &Event, mut fail
 async fn park_event(consumer: &Consumer, policy: Policy, event: &Event, error: &str, attempts: u32, stop: &CancellationToken) -> bool {
     let mut failures = 0;
     let id = Uuid::parse_str(&event.id).ok();
-    while let Err(failure) = park(consumer, id, &event.r#type, &event.encode_to_vec(), error, attempts).await {
+    while let Err(failure) = parked::park(consumer, id, &event.r#type, &event.encode_to_vec(), error, attempts).await {
         failures += 1;
         tracing::warn!(consumer = consumer.name, event = event.id, error = failure.report(), "parking an event failed");
         if !pause(policy, failures, stop).await {
@@ -109,36 +107,6 @@ async fn park_event(consumer: &Consumer, policy: Policy, event: &Event, error: &
         }
     }
     true
-}
-
-/// Puts an event, or bytes that are none, where an administrator sees it. With an id it counts as done from then on; one that was done
-/// before is not parked.
-pub(crate) async fn park(consumer: &Consumer, event_id: Option<Uuid>, event_type: &str, event: &[u8], error: &str, attempts: u32) -> Result<()> {
-    let mut tx = consumer.store.begin().await?;
-    if let Some(event_id) = event_id {
-        let fresh = sqlx::query("INSERT INTO inbox (consumer, event_id) VALUES ($1, $2) ON CONFLICT DO NOTHING")
-            .bind(consumer.name)
-            .bind(event_id)
-            .execute(&mut *tx)
-            .await?
-            .rows_affected();
-        if fresh == 0 {
-            return Ok(());
-        }
-    }
-    sqlx::query("INSERT INTO parked (id, consumer, event_type, event, error, attempts) VALUES ($1, $2, $3, $4, $5, $6)")
-        .bind(Uuid::now_v7())
-        .bind(consumer.name)
-        .bind(event_type)
-        .bind(event)
-        .bind(error)
-        .bind(i32::try_from(attempts).unwrap_or(i32::MAX))
-        .execute(&mut *tx)
-        .await?;
-    tx.commit().await?;
-    metrics::counter!("mc_bus_parked_total", "consumer" => consumer.name).increment(1);
-    tracing::error!(consumer = consumer.name, event_type, error, attempts, "event parked: see `mission-control parked`");
-    Ok(())
 }
 
 /// One transaction: filter what was done before, handle the rest, commit.
@@ -175,7 +143,7 @@ async fn handle(consumer: &Consumer, events: &[Event]) -> Result<()> {
 }
 
 /// Calls the handler with a deadline; a panic is an error like any other.
-async fn call(consumer: &Consumer, tx: &mut Tx, events: &[Event]) -> Result<()> {
+pub(super) async fn call(consumer: &Consumer, tx: &mut Tx, events: &[Event]) -> Result<()> {
     let handled = AssertUnwindSafe(consumer.handler.handle(tx, events)).catch_unwind();
     match tokio::time::timeout(HANDLER_TIMEOUT, handled).await {
         Ok(Ok(result)) => result,
@@ -188,75 +156,6 @@ async fn call(consumer: &Consumer, tx: &mut Tx, events: &[Event]) -> Result<()> 
 }
 
 /// Waits before the next try; `false` when stopped.
-async fn pause(policy: Policy, failures: u32, stop: &CancellationToken) -> bool {
+pub(super) async fn pause(policy: Policy, failures: u32, stop: &CancellationToken) -> bool {
     tokio::time::timeout(backoff(failures, policy.delay, policy.longest), stop.cancelled()).await.is_err()
-}
-
-/// An event that a consumer gave up on.
-#[derive(Clone, Debug)]
-pub struct Parked {
-    /// Names it for [`replay`].
-    pub id: Uuid,
-    /// Who gave up.
-    pub consumer: String,
-    /// Type of the event.
-    pub event_type: String,
-    /// The event; `None` when the bytes that came are not one.
-    pub event: Option<Event>,
-    /// The last error.
-    pub error: String,
-    /// Tries made.
-    pub attempts: i32,
-    /// When.
-    pub parked_at: OffsetDateTime,
-}
-
-/// The oldest `limit` parked events of a service, of one consumer or of all.
-pub async fn parked(store: &Store, consumer: Option<&str>, limit: i64) -> Result<Vec<Parked>> {
-    let rows = sqlx::query(
-        "SELECT id, consumer, event_type, event, error, attempts, parked_at FROM parked WHERE $1::text IS NULL OR consumer = $1 ORDER BY id LIMIT $2",
-    )
-    .bind(consumer)
-    .bind(limit)
-    .fetch_all(store.pool())
-    .await?;
-    Ok(rows
-        .iter()
-        .map(|row| Parked {
-            id: row.get("id"),
-            consumer: row.get("consumer"),
-            event_type: row.get("event_type"),
-            event: Event::decode(row.get::<&[u8], _>("event")).ok(),
-            error: row.get("error"),
-            attempts: row.get("attempts"),
-            parked_at: row.get("parked_at"),
-        })
-        .collect())
-}
-
-/// Handles a parked event again, with the consumer that gave up on it; it leaves the table in the transaction of its effect. When it fails
-/// again it stays, with the new error. NotFound: there is no such parked event (any more).
-pub async fn replay(consumer: &Consumer, id: Uuid) -> Result<()> {
-    let mut tx = consumer.store.begin().await?;
-    let bytes: Option<Vec<u8>> = sqlx::query_scalar("DELETE FROM parked WHERE id = $1 AND consumer = $2 RETURNING event")
-        .bind(id)
-        .bind(consumer.name)
-        .fetch_optional(&mut *tx)
-        .await?;
-    let Some(bytes) = bytes else {
-        return Err(Error::not_found(format!("{} has no parked event {id}.", consumer.name)));
-    };
-    let event = Event::decode(&*bytes).map_err(|_| Error::precondition("The parked bytes are not an event: nothing can handle them."))?;
-    match call(consumer, &mut tx, &[event]).await {
-        Ok(()) => tx.commit().await,
-        Err(error) => {
-            drop(tx);
-            sqlx::query("UPDATE parked SET error = $2, attempts = attempts + 1 WHERE id = $1")
-                .bind(id)
-                .bind(error.report())
-                .execute(consumer.store.pool())
-                .await?;
-            Err(error)
-        }
-    }
 }

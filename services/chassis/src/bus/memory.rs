@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::{
     Bus, Consumer, Job, LIVE_BUFFER, Worker,
     consume::{Policy, settle},
-    matches, run_job,
+    matches, parked, run_job,
 };
 use crate::{Error, Result};
 
@@ -23,7 +23,8 @@ use crate::{Error, Result};
 const QUEUE: usize = 10_000;
 
 /// See the module.
-pub struct Memory {
+pub struct MemoryBus {
+    stop: CancellationToken,
     live: broadcast::Sender<Arc<Event>>,
     consumers: Arc<Mutex<HashMap<&'static str, Mailbox>>>,
     queues: Arc<Mutex<HashMap<&'static str, Queue>>>,
@@ -49,16 +50,15 @@ struct Queue {
     receiver: Arc<tokio::sync::Mutex<mpsc::Receiver<Uuid>>>,
 }
 
-impl Default for Memory {
-    fn default() -> Self {
-        Self::new(Policy::default())
+impl MemoryBus {
+    /// A bus without consumers. With `stop` it takes no more events.
+    pub fn new(stop: CancellationToken) -> Self {
+        Self::with_policy(stop, Policy::default())
     }
-}
 
-impl Memory {
-    /// A bus without consumers.
-    pub fn new(policy: Policy) -> Self {
-        Self { live: broadcast::Sender::new(LIVE_BUFFER), consumers: Arc::default(), queues: Arc::default(), policy }
+    /// The same with another policy of trying again.
+    pub fn with_policy(stop: CancellationToken, policy: Policy) -> Self {
+        Self { stop, live: broadcast::Sender::new(LIVE_BUFFER), consumers: Arc::default(), queues: Arc::default(), policy }
     }
 
     fn mailbox(&self, consumer: &Consumer) -> Mailbox {
@@ -84,7 +84,7 @@ impl Memory {
     }
 }
 
-impl Bus for Memory {
+impl Bus for MemoryBus {
     fn publish<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             if self.live.receiver_count() > 0 {
@@ -106,8 +106,13 @@ impl Bus for Memory {
                 let _ = mailbox.sender.send(Delivery { events: wanted, done });
                 waiting.push(settled);
             }
+            let stopped = || Error::unavailable("A consumer stopped before it handled the events.");
             for settled in waiting {
-                settled.await.map_err(|_| Error::unavailable("A consumer stopped before it handled the events."))?;
+                tokio::select! {
+                    biased;
+                    settled = settled => settled.map_err(|_| stopped())?,
+                    () = self.stop.cancelled() => return Err(stopped()),
+                }
             }
             Ok(())
         })
@@ -127,37 +132,7 @@ impl Bus for Memory {
     fn consume(&self, consumer: Consumer, stop: CancellationToken) -> BoxFuture<'static, ()> {
         let (mailbox, policy) = (self.mailbox(&consumer), self.policy);
         Box::pin(async move {
-            let mut receiver = tokio::select! {
-                () = stop.cancelled() => return,
-                receiver = mailbox.receiver.lock() => receiver,
-            };
-            loop {
-                let first = tokio::select! {
-                    biased;
-                    () = stop.cancelled() => return,
-                    delivery = receiver.recv() => delivery,
-                };
-                let Some(first) = first else { return };
-                let mut next = Some(first);
-                let (mut events, mut done) = (Vec::new(), Vec::new());
-                while let Some(delivery) = next {
-                    // A publisher that has gone away publishes again: handling its events now could turn their order around.
-                    if !delivery.done.is_closed() {
-                        events.extend(delivery.events);
-                        done.push(delivery.done);
-                    }
-                    next = if events.len() < policy.batch { receiver.try_recv().ok() } else { None };
-                }
-                while !events.is_empty() {
-                    let rest = events.split_off(events.len().min(policy.batch));
-                    if !settle(&consumer, policy, std::mem::replace(&mut events, rest), &stop).await {
-                        return;
-                    }
-                }
-                for done in done {
-                    let _ = done.send(());
-                }
-            }
+            tokio::join!(deliver(&mailbox, &consumer, policy, &stop), parked::take_up(&consumer, policy, &stop));
         })
     }
 
@@ -191,5 +166,39 @@ impl Bus for Memory {
 
     fn health(&self) -> BoxFuture<'_, Result<()>> {
         Box::pin(async { Ok(()) })
+    }
+}
+
+/// Hands what comes into a mailbox to its consumer, until `stop`.
+async fn deliver(mailbox: &Mailbox, consumer: &Consumer, policy: Policy, stop: &CancellationToken) {
+    let mut receiver = tokio::select! {
+        () = stop.cancelled() => return,
+        receiver = mailbox.receiver.lock() => receiver,
+    };
+    loop {
+        let mut next = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            delivery = receiver.recv() => delivery,
+        };
+        let (mut events, mut done) = (Vec::new(), Vec::new());
+        while let Some(delivery) = next {
+            // A publisher that has gone away publishes again: handling its events now could turn their order around.
+            if !delivery.done.is_closed() {
+                events.extend(delivery.events);
+                done.push(delivery.done);
+            }
+            next = if events.len() < policy.batch { receiver.try_recv().ok() } else { None };
+        }
+        while !events.is_empty() {
+            let rest = events.split_off(events.len().min(policy.batch));
+            if !settle(consumer, policy, std::mem::replace(&mut events, rest), stop).await {
+                return;
+            }
+        }
+        for done in done {
+            // A publisher that does not wait any more publishes again: the inbox knows what was done.
+            let _ = done.send(());
+        }
     }
 }

@@ -17,11 +17,12 @@ use crate::{
     store::{Store, Tx},
 };
 
-pub mod consume;
+mod consume;
 pub mod memory;
+pub mod parked;
+pub mod rabbit;
 
-pub use consume::{Parked, Policy, parked, replay};
-pub use memory::Memory;
+pub use consume::Policy;
 
 /// Events a live watcher may fall behind before it is told that it missed some.
 const LIVE_BUFFER: usize = 4096;
@@ -83,7 +84,7 @@ pub struct Job {
 /// A durable consumer of events.
 #[derive(Clone)]
 pub struct Consumer {
-    /// Stable name; also the queue's name (`agent.task-changes`).
+    /// Stable name (`agent.task-changes`); its queue is `mc.<name>`.
     pub name: &'static str,
     /// Event types it wants: exact (`task.created`), by subject (`task.*`) or all (`#`).
     pub topics: &'static [&'static str],
