@@ -123,6 +123,9 @@ fn rule(result: &Result<State, Refusal>) -> &'static str {
     result.as_ref().map_or_else(|refusal| refusal.rule, |_| "")
 }
 
+/// Who asks, in words and for the rules, who has the task, and what comes of it by row (from) and column (to).
+type Table = (&'static str, Actor, Option<Uuid>, [[&'static str; 4]; 4]);
+
 /// Who has the task after it moved from the row's status to the column's, or the rule that refuses it. Rows and columns are inbox,
 /// in_progress, review, done; `-` is nobody.
 #[test]
@@ -130,7 +133,7 @@ fn the_transition_table() {
     const GATE: &str = "lead_status_gate";
     const TARGET: &str = "lead_status_target_gate";
     const FOREIGN: &str = "task_assignee_mismatch";
-    let tables: [(&str, Actor, Option<Uuid>, [[&str; 4]; 4]); 6] = [
+    let tables: [Table; 6] = [
         (
             "a person, the task is assigned",
             Actor::User,
