@@ -10,12 +10,12 @@ use std::{
 };
 
 use futures::future::{Either, Ready, ready};
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use proto::identity::v1::PrincipalKind;
 use tonic::{
     Status,
     body::Body,
-    metadata::{Binary, MetadataValue},
+    metadata::MetadataMap,
     service::Routes,
 };
 use tower::Service;
@@ -49,8 +49,12 @@ impl Guarded {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let signed = match headers.get(PRINCIPAL) {
             Some(value) => {
-                let value = MetadataValue::<Binary>::try_from(value.as_bytes()).map_err(|_| Error::unauthenticated("Unauthorized"))?;
-                Some(self.signer.verify(&value)?)
+                // The header is base64 already; making a value of its bytes would encode it once more.
+                let mut header = HeaderMap::with_capacity(1);
+                header.insert(PRINCIPAL, value.clone());
+                let header = MetadataMap::from_headers(header);
+                let value = header.get_bin(PRINCIPAL).ok_or_else(|| Error::unauthenticated("Unauthorized"))?;
+                Some(self.signer.verify(value)?)
             }
             None => None,
         };
