@@ -133,6 +133,22 @@ pub enum Step {
 }
 
 impl Step {
+    /// Stable name, for APIs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::WebSocket => "websocket",
+            Self::Challenge => "challenge",
+            Self::Authentication => "authentication",
+            Self::Pairing => "pairing",
+            Self::Scopes => "scopes",
+            Self::Version => "version",
+            Self::Methods => "methods",
+        }
+    }
+
     /// All steps in order.
     pub const ALL: &'static [Self] = &[
         Self::Dns, Self::Tcp, Self::Tls, Self::WebSocket, Self::Challenge, Self::Authentication, Self::Pairing,
@@ -166,6 +182,8 @@ pub struct StepReport {
     pub detail: String,
     /// Why it failed, with the remedy.
     pub failure: Option<Failure>,
+    /// The certificate that the server showed (TLS step).
+    pub fingerprint: Option<Fingerprint>,
 }
 
 /// What hello told.
@@ -280,6 +298,14 @@ pub struct Dialed {
     pub fingerprint: Option<Fingerprint>,
 }
 
+impl Dialed {
+    /// Says goodbye.
+    pub async fn close(mut self) {
+        // The peer's answer is of no interest.
+        let _ = timeout(Duration::from_secs(1), self.socket.close(None)).await;
+    }
+}
+
 impl fmt::Debug for Dialed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Dialed").field("hello", &self.hello).field("profile", &self.profile).finish_non_exhaustive()
@@ -290,13 +316,15 @@ impl fmt::Debug for Dialed {
 struct Steps<'a> {
     report: &'a mut (dyn FnMut(StepReport) + Send),
     began: Instant,
+    presented: Presented,
 }
 
 impl Steps<'_> {
     fn tell(&mut self, step: Step, outcome: Outcome, detail: String, failure: Option<Failure>) {
         let duration = self.began.elapsed();
         self.began = Instant::now();
-        (self.report)(StepReport { step, outcome, duration, detail, failure });
+        let fingerprint = self.presented.get().filter(|_| step == Step::Tls);
+        (self.report)(StepReport { step, outcome, duration, detail, failure, fingerprint });
     }
 
     fn passed(&mut self, step: Step, detail: impl Into<String>) {
@@ -328,22 +356,22 @@ pub async fn preflight(target: &Target, report: &mut (dyn FnMut(StepReport) + Se
             duration: Duration::ZERO,
             detail: "not reached".to_owned(),
             failure: None,
+            fingerprint: None,
         });
     }
-    let mut dialed = result?;
-    // The peer's goodbye is of no interest.
-    let _ = timeout(Duration::from_secs(1), dialed.socket.close(None)).await;
-    let missing = dialed.hello.missing_scopes();
-    match missing.first() {
+    let dialed = result?;
+    let hello = dialed.hello.clone();
+    dialed.close().await;
+    match hello.missing_scopes().first() {
         Some(scope) => Err(Failure::missing_scope(scope)),
-        None => Ok(dialed.hello),
+        None => Ok(hello),
     }
 }
 
 /// Makes one connection attempt. Each step is reported when it ends; the error is that of the first failed step.
 /// Missing scopes are reported but do not fail the attempt: some calls still work.
 pub async fn dial(target: &Target, report: &mut (dyn FnMut(StepReport) + Send)) -> Result<Dialed, Failure> {
-    let mut steps = Steps { report, began: Instant::now() };
+    let mut steps = Steps { report, began: Instant::now(), presented: Presented::default() };
 
     let addresses = resolve(target).await.map_err(|f| steps.failed(Step::Dns, f))?;
     let shown: Vec<_> = addresses.iter().map(|a| a.ip().to_string()).collect();
@@ -354,7 +382,7 @@ pub async fn dial(target: &Target, report: &mut (dyn FnMut(StepReport) + Send)) 
 
     let (stream, fingerprint) = if target.secure() {
         let (stream, fingerprint, version) =
-            connect_tls(target, tcp).await.map_err(|f| steps.failed(Step::Tls, f))?;
+            connect_tls(target, tcp, steps.presented.clone()).await.map_err(|f| steps.failed(Step::Tls, f))?;
         let detail = format!("{version}, certificate sha256 {fingerprint}");
         if target.tls == TlsPolicy::AcceptAny {
             steps.tell(Step::Tls, Outcome::Warned, format!("{detail}, not verified"), None);
@@ -462,8 +490,11 @@ async fn connect_tcp(target: &Target, addresses: &[SocketAddr]) -> Result<TcpStr
     Err(last)
 }
 
-async fn connect_tls(target: &Target, tcp: TcpStream) -> Result<(Box<dyn Io>, Fingerprint, String), Failure> {
-    let presented = Presented::default();
+async fn connect_tls(
+    target: &Target,
+    tcp: TcpStream,
+    presented: Presented,
+) -> Result<(Box<dyn Io>, Fingerprint, String), Failure> {
     let config = tls::client_config(target.tls, presented.clone())
         .map_err(|error| Failure::new(Kind::Tls, error.to_string()))?;
     let host = target.url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
@@ -485,14 +516,20 @@ fn tls_failure(policy: TlsPolicy, error: &io::Error, presented: Option<Fingerpri
         return Failure::new(Kind::Tls, format!("TLS handshake failed: {error}"));
     };
     match policy {
-        TlsPolicy::Pinned(expected) if expected != shown => Failure::new(
-            Kind::TlsFingerprint,
-            format!("the server's certificate has sha256 {shown}, pinned is {expected}"),
-        ),
-        TlsPolicy::PublicRoots => Failure::new(
-            Kind::TlsUntrusted,
-            format!("the server's certificate (sha256 {shown}) is not trusted: {error}"),
-        ),
+        TlsPolicy::Pinned(expected) if expected != shown => Failure {
+            tls_fingerprint: Some(shown.to_string().into()),
+            ..Failure::new(
+                Kind::TlsFingerprint,
+                format!("the server's certificate has sha256 {shown}, pinned is {expected}"),
+            )
+        },
+        TlsPolicy::PublicRoots => Failure {
+            tls_fingerprint: Some(shown.to_string().into()),
+            ..Failure::new(
+                Kind::TlsUntrusted,
+                format!("the server's certificate (sha256 {shown}) is not trusted: {error}"),
+            )
+        },
         _ => Failure::new(Kind::Tls, format!("TLS handshake failed: {error}")),
     }
 }

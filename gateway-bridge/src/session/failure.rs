@@ -181,9 +181,11 @@ pub struct Failure {
     /// What a person can do; may be empty.
     pub remedy: String,
     /// The pairing request that waits for approval.
-    pub pairing_request_id: Option<String>,
+    pub pairing_request_id: Option<Box<str>>,
     /// The scope that was missing.
-    pub missing_scope: Option<String>,
+    pub missing_scope: Option<Box<str>>,
+    /// SHA-256 of the certificate that was shown and not trusted.
+    pub tls_fingerprint: Option<Box<str>>,
 }
 
 impl std::error::Error for Failure {}
@@ -204,6 +206,7 @@ impl Failure {
             remedy: kind.remedy().to_owned(),
             pairing_request_id: None,
             missing_scope: None,
+            tls_fingerprint: None,
         }
     }
 
@@ -230,9 +233,9 @@ impl Failure {
     }
 
     /// A missing scope, wherever it was noticed.
-    pub(super) fn missing_scope(scope: &str) -> Self {
+    pub fn missing_scope(scope: &str) -> Self {
         Self {
-            missing_scope: Some(scope.to_owned()),
+            missing_scope: Some(scope.into()),
             ..Self::new(Kind::MissingScope, format!("missing scope: {scope}"))
         }
     }
@@ -248,7 +251,7 @@ impl Failure {
                     "" => error.message.strip_prefix("missing scope: ").unwrap_or_default(),
                     scope => scope,
                 };
-                failure.missing_scope = Some(scope.to_owned()).filter(|s| !s.is_empty());
+                failure.missing_scope = Some(scope).filter(|scope| !scope.is_empty()).map(Into::into);
             }
             _ => {}
         }
@@ -299,7 +302,7 @@ fn describe(error: &ErrorBody) -> String {
 fn pairing(failure: &mut Failure, error: &ErrorBody) {
     let id = error.detail("requestId");
     if !id.is_empty() {
-        failure.pairing_request_id = Some(id.to_owned());
+        failure.pairing_request_id = Some(id.into());
         failure.remedy = format!("On the gateway host run: openclaw devices approve {id}");
     }
     match error.detail("reason") {

@@ -124,6 +124,15 @@ impl Profile {
         }
     }
 
+    /// Where a workspace file lives when the release does not take it under its own name.
+    pub fn place_of(&self, name: &str) -> Option<&'static str> {
+        match (self.shape, name) {
+            (Shape::Entries, "TOOLS.md") => Some("AGENTS.md"),
+            (Shape::Entries, "HEARTBEAT.md") => Some("heartbeat job"),
+            _ => None,
+        }
+    }
+
     /// Workspace files that the release stores under their own name.
     pub const fn native_files(&self) -> &'static [&'static str] {
         match self.shape {

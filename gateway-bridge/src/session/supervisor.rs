@@ -16,6 +16,7 @@ use super::{
     failure::{Failure, Kind, Retry},
     frame::Event,
     profile::Profile,
+    tls::Fingerprint,
     wire::Connection,
 };
 
@@ -102,9 +103,11 @@ pub struct SessionState {
     pub scopes: Option<Vec<String>>,
     /// Methods the gateway advertises.
     pub methods: Vec<String>,
+    /// The gateway's certificate, for `wss://`.
+    pub fingerprint: Option<Fingerprint>,
     /// The last failure, kept while connected for whoever asks what happened.
     pub last_failure: Option<Failure>,
-    /// Attempts since the last connection.
+    /// Attempts since the last lasting connection.
     pub attempts: u32,
     /// When the next attempt starts; `None` while connected and when only a change helps.
     pub next_attempt_at: Option<OffsetDateTime>,
@@ -120,6 +123,7 @@ impl SessionState {
             boot_id: None,
             scopes: None,
             methods: Vec::new(),
+            fingerprint: None,
             last_failure: None,
             attempts: 0,
             next_attempt_at: None,
@@ -232,6 +236,11 @@ impl Session {
     /// Uses another target from now on: reconnects.
     pub fn reconfigure(&self, target: Target) {
         self.inner.target.send_replace(target);
+    }
+
+    /// The target in use, with a device token that the gateway gave meanwhile.
+    pub fn target(&self) -> Target {
+        self.inner.target.borrow().clone()
     }
 
     /// Tries again now, whatever the session was waiting for. No effect while connected.
@@ -419,6 +428,7 @@ async fn connect_and_stay(
         state.boot_id.clone_from(&connection.hello.boot_id);
         state.scopes.clone_from(&connection.hello.scopes);
         state.methods.clone_from(&connection.hello.methods);
+        state.fingerprint = connection.fingerprint;
         state.next_attempt_at = None;
         if let Some(scope) = missing.first() {
             state.last_failure = Some(Failure::missing_scope(scope));
@@ -483,7 +493,7 @@ fn keep_device_token(inner: &Inner, token: SecretString) {
 
 fn phase_of(failure: &Failure) -> Phase {
     match (failure.kind, failure.retry) {
-        (Kind::PairingRequired, _) => Phase::PairingRequired { request_id: failure.pairing_request_id.clone() },
+        (Kind::PairingRequired, _) => Phase::PairingRequired { request_id: failure.pairing_request_id.as_deref().map(Into::into) },
         (_, Retry::Never | Retry::AwaitUser) => Phase::Refused,
         (_, Retry::After(_) | Retry::Backoff) => Phase::Unreachable,
     }

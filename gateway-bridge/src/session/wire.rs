@@ -31,6 +31,7 @@ use super::{
     frame::{self, Incoming},
     profile::Profile,
     supervisor::SessionEvent,
+    tls::Fingerprint,
 };
 
 /// Requests in flight on one socket. Gateways refuse work beyond some 256.
@@ -50,6 +51,7 @@ type Waiting = Mutex<Option<HashMap<String, oneshot::Sender<Answer>>>>;
 pub(super) struct Connection {
     pub(super) hello: Hello,
     pub(super) profile: Profile,
+    pub(super) fingerprint: Option<Fingerprint>,
     shared: Arc<Shared>,
     outgoing: mpsc::Sender<Message>,
     in_flight: Semaphore,
@@ -117,6 +119,7 @@ impl Connection {
         Self {
             hello: dialed.hello,
             profile: dialed.profile,
+            fingerprint: dialed.fingerprint,
             shared,
             outgoing,
             in_flight: Semaphore::new(MAX_IN_FLIGHT),

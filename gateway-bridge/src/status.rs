@@ -1,0 +1,116 @@
+//! The status page: whether a gateway answers, and its sessions. What goes wrong is part of the answer.
+
+use std::time::Duration;
+
+use chassis::{Caller, Error, Result, identity::optional_uuid};
+use proto::gateway::v1::{GatewaysStatus, GetGatewaysStatusRequest};
+use uuid::Uuid;
+
+use crate::{
+    gateways::{Gateways, find},
+    rules::{self, TokenChange},
+    session::{Failure, Gateway, SessionInfo, SessionOptions, Target},
+    supervisor::tls_policy,
+};
+
+/// Longest time for the look.
+const DEADLINE: Duration = Duration::from_secs(15);
+
+/// Looks at the gateway that the request means.
+pub async fn look(gateways: &Gateways, caller: &Caller, request: GetGatewaysStatusRequest) -> Result<GatewaysStatus> {
+    if request.gateway_url.as_deref().is_some_and(|url| !url.trim().is_empty()) {
+        return by_address(gateways, caller, request).await;
+    }
+    let Some(board) = optional_uuid(request.board_id.as_ref())? else {
+        return Err(Error::unprocessable("board_id or gateway_url is required"));
+    };
+    let id = gateways.boards.gateway_of(caller, board).await?;
+    let row = find(&gateways.store, Some(caller.organization()?), id)
+        .await
+        .map_err(|_| Error::unprocessable("Board gateway_id is invalid"))?;
+    let live = gateways.supervisor.live(id).await?;
+    let sessions = sessions(&live.gateway).await;
+    Ok(answer(row.url, Some(id), sessions))
+}
+
+async fn by_address(gateways: &Gateways, caller: &Caller, request: GetGatewaysStatusRequest) -> Result<GatewaysStatus> {
+    let organization = caller.organization()?;
+    let url = rules::address(request.gateway_url.as_deref().unwrap_or_default())
+        .map_err(|message| Error::invalid("gateway_url", message))?;
+    let stored = sqlx::query_scalar!(
+        "SELECT id FROM gateway.gateways WHERE organization_id = $1 AND url = $2 ORDER BY created_at DESC LIMIT 1",
+        organization,
+        url.as_str()
+    )
+    .fetch_optional(gateways.store.pool())
+    .await?;
+    let plain = request.gateway_allow_insecure_tls.is_none() && request.gateway_disable_device_pairing.is_none();
+    let token = TokenChange::of(request.gateway_token.as_deref().map(Some));
+    if let (Some(id), true, TokenChange::Keep) = (stored, plain, &token) {
+        // Exactly what is stored: the session that is there already.
+        let live = gateways.supervisor.live(id).await?;
+        return Ok(answer(url.to_string(), Some(id), sessions(&live.gateway).await));
+    }
+    let row = match stored {
+        Some(id) => Some(find(&gateways.store, Some(organization), id).await?),
+        None => None,
+    };
+    let stored_token = || match row.as_ref().and_then(|row| row.token.as_deref().map(|token| (row.id, token))) {
+        Some((id, sealed)) => gateways.supervisor.open_token(id, sealed).map(Some),
+        None => Ok(None),
+    };
+    let token = match token {
+        TokenChange::Set(token) => Some(token.to_owned().into()),
+        TokenChange::Clear => None,
+        TokenChange::Keep => stored_token()?,
+    };
+    let unpaired = request.gateway_disable_device_pairing.or(row.as_ref().map(|row| row.disable_device_pairing));
+    let insecure = request.gateway_allow_insecure_tls.or(row.as_ref().map(|row| row.allow_insecure_tls));
+    let print = row.as_ref().and_then(|row| row.tls_fingerprint.as_deref());
+    let device =
+        if unpaired.unwrap_or_default() { None } else { Some(gateways.supervisor.device(organization).await?) };
+    let target = Target {
+        url: url.clone(),
+        token,
+        device,
+        device_token: None,
+        tls: tls_policy(print, insecure.unwrap_or_default())?,
+    };
+    let gateway = Gateway::start(target, SessionOptions::default());
+    let sessions = sessions(&gateway).await;
+    gateway.session().stop(Duration::ZERO).await;
+    Ok(answer(url.to_string(), stored, sessions))
+}
+
+async fn sessions(gateway: &Gateway) -> Result<Vec<SessionInfo>, String> {
+    // A gateway that is away has its reason in the state; waiting longer than people do gives no better one.
+    let listed = tokio::time::timeout(DEADLINE, gateway.list_sessions()).await;
+    let state = gateway.session().state().borrow().last_failure.clone();
+    match listed {
+        Ok(Ok(sessions)) => Ok(sessions),
+        Ok(Err(failure)) => Err(rules::sentence(&failure)),
+        Err(_) => Err(state.as_ref().map_or_else(
+            || format!("The gateway did not answer within {} s.", DEADLINE.as_secs()),
+            |failure: &Failure| rules::sentence(failure),
+        )),
+    }
+}
+
+fn answer(url: String, gateway: Option<Uuid>, sessions: Result<Vec<SessionInfo>, String>) -> GatewaysStatus {
+    let sessions = match sessions {
+        Ok(sessions) => sessions,
+        Err(error) => return GatewaysStatus { connected: false, gateway_url: url, error: Some(error), ..GatewaysStatus::default() },
+    };
+    let key = gateway.map(|id| format!("agent:mc-gateway-{id}:main"));
+    let main = key.as_ref().and_then(|key| sessions.iter().find(|session| session.key == *key));
+    GatewaysStatus {
+        connected: true,
+        gateway_url: url,
+        sessions_count: i32::try_from(sessions.len()).ok(),
+        main_session: main.and_then(|session| serde_json::to_vec(session).ok()),
+        main_session_error: (key.is_some() && main.is_none())
+            .then(|| "The gateway's main agent has no session yet: it is made when the agent is provisioned.".to_owned()),
+        sessions: serde_json::to_vec(&sessions).ok(),
+        error: None,
+    }
+}
