@@ -223,6 +223,11 @@ impl Error {
         }
     }
 
+    /// The broken rules, for [`Kind::Invalid`].
+    pub fn violations(&self) -> &[Violation] {
+        &self.0.violations
+    }
+
     /// Whether the same call may succeed later without anybody changing anything.
     pub fn is_transient(&self) -> bool {
         matches!(self.0.kind, Kind::Unavailable | Kind::Deadline | Kind::Limited | Kind::Gateway)

@@ -1,0 +1,145 @@
+//! `AgentDirectoryService`: what other services ask about agents.
+
+use std::sync::Arc;
+
+use chassis::{Error, Result, identity::uuid_of};
+use proto::{
+    agent::v1::{
+        EnsureBoardLeadRequest, EnsureBoardLeadResponse, ListBoardAgentsRequest, LookupAgentsRequest, LookupAgentsResponse,
+        VerifyTokenRequest, VerifyTokenResponse, agent_directory_service_server::AgentDirectoryService,
+    },
+    identity::v1::Principal,
+};
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use crate::{
+    app::{App, found},
+    create::{self, NewAgent, gateway_of},
+    row::{AgentRow, agents},
+    rules,
+    token::{self, Known, Recall},
+};
+
+/// The service.
+pub struct Directory {
+    pub(crate) app: Arc<App>,
+}
+
+impl Directory {
+    async fn verify(&self, raw: &str) -> Result<Arc<Principal>> {
+        let refused = || Error::unauthenticated("Unauthorized");
+        let Some((key_id, secret)) = token::split(raw) else { return Err(refused()) };
+        let fingerprint = Known::fingerprint(raw);
+        let epoch = match self.app.known.recall(&fingerprint).await {
+            Recall::Verified(agent, principal) => {
+                self.app.touches.note(agent);
+                return Ok(principal);
+            }
+            Recall::Refused => return Err(refused()),
+            Recall::Unknown(epoch) => epoch,
+        };
+        let row = sqlx::query!(
+            "SELECT id, organization_id, gateway_id, board_id, name, is_board_lead, token_hash FROM agent.agents \
+             WHERE token_key_id = $1 AND deleting_at IS NULL",
+            key_id
+        )
+        .fetch_optional(self.app.store.pool())
+        .await?;
+        let Some(row) = row.filter(|row| token::matches(secret, &row.token_hash)) else {
+            self.app.known.refused(fingerprint).await;
+            return Err(refused());
+        };
+        let principal = Arc::new(Principal {
+            kind: proto::identity::v1::PrincipalKind::Agent.into(),
+            id: row.id.to_string(),
+            name: row.name,
+            organization_id: row.organization_id.to_string(),
+            board_id: row.board_id.map(|id| id.to_string()).unwrap_or_default(),
+            gateway_id: row.gateway_id.to_string(),
+            is_lead: row.is_board_lead,
+            ..Principal::default()
+        });
+        self.app.known.verified(fingerprint, row.id, principal.clone(), epoch).await;
+        self.app.touches.note(row.id);
+        Ok(principal)
+    }
+
+    async fn ensure_lead(&self, caller: &chassis::Caller, request: EnsureBoardLeadRequest) -> Result<EnsureBoardLeadResponse> {
+        let board_id = uuid_of(&request.board_id)?;
+        if let Some(row) = self.lead(board_id).await? {
+            return Ok(EnsureBoardLeadResponse { agent: Some(row.to_proto()), created: false });
+        }
+        let board = found(self.app.board(board_id).await)?.ok_or_else(|| Error::not_found("Board not found"))?;
+        let organization = uuid_of(&board.organization_id)?;
+        let name = if request.name.trim().is_empty() {
+            format!("{} Lead", board.name.chars().filter(|c| !c.is_control()).take(190).collect::<String>())
+        } else {
+            request.name
+        };
+        let profile = create::object("identity_profile", request.identity_profile.as_deref())?;
+        let new = NewAgent {
+            organization,
+            gateway: gateway_of(&self.app, organization, &board).await?,
+            board: Some(board),
+            name: create::name_of(&name)?,
+            is_lead: true,
+            heartbeat_config: None,
+            identity_profile: Some(profile.unwrap_or_else(rules::lead_profile)),
+            identity_template: None,
+            soul_template: None,
+            quota: false,
+        };
+        match create::create(&self.app, caller, new).await {
+            Ok(row) => Ok(EnsureBoardLeadResponse { agent: Some(row.to_proto()), created: true }),
+            // Somebody else made it meanwhile.
+            Err(error) => match self.lead(board_id).await? {
+                Some(row) => Ok(EnsureBoardLeadResponse { agent: Some(row.to_proto()), created: false }),
+                None => Err(error),
+            },
+        }
+    }
+
+    async fn lead(&self, board: Uuid) -> Result<Option<AgentRow>> {
+        Ok(agents!("SELECT", "FROM agent.agents AS a WHERE a.board_id = $1 AND a.is_board_lead AND a.deleting_at IS NULL", board)
+            .fetch_optional(self.app.store.pool())
+            .await?)
+    }
+}
+
+fn reply(rows: &[AgentRow]) -> Response<LookupAgentsResponse> {
+    Response::new(LookupAgentsResponse { agents: rows.iter().map(AgentRow::to_proto).collect() })
+}
+
+#[tonic::async_trait]
+impl AgentDirectoryService for Directory {
+    async fn verify_token(&self, request: Request<VerifyTokenRequest>) -> Result<Response<VerifyTokenResponse>, Status> {
+        let principal = self.verify(&request.get_ref().token).await?;
+        Ok(Response::new(VerifyTokenResponse { principal: Some((*principal).clone()) }))
+    }
+
+    async fn lookup_agents(&self, request: Request<LookupAgentsRequest>) -> Result<Response<LookupAgentsResponse>, Status> {
+        let request = request.into_inner();
+        let organization = uuid_of(&request.organization_id)?;
+        let ids = request.agent_ids.iter().map(|id| uuid_of(id)).collect::<Result<Vec<_>>>()?;
+        let rows = agents!("SELECT", "FROM agent.agents AS a WHERE a.organization_id = $1 AND a.id = ANY($2)", organization, &ids)
+            .fetch_all(self.app.store.pool())
+            .await
+            .map_err(Error::from)?;
+        Ok(reply(&rows))
+    }
+
+    async fn ensure_board_lead(&self, request: Request<EnsureBoardLeadRequest>) -> Result<Response<EnsureBoardLeadResponse>, Status> {
+        let caller = chassis::Caller::of(&request)?;
+        Ok(Response::new(self.ensure_lead(&caller, request.into_inner()).await?))
+    }
+
+    async fn list_board_agents(&self, request: Request<ListBoardAgentsRequest>) -> Result<Response<LookupAgentsResponse>, Status> {
+        let board = uuid_of(&request.get_ref().board_id)?;
+        let rows = agents!("SELECT", "FROM agent.agents AS a WHERE a.board_id = $1 ORDER BY a.created_at, a.id", board)
+            .fetch_all(self.app.store.pool())
+            .await
+            .map_err(Error::from)?;
+        Ok(reply(&rows))
+    }
+}

@@ -1,0 +1,220 @@
+//! Messages to agents: queued in the transaction of what causes them, sent in order, retried for a day.
+
+use std::{sync::Arc, time::Duration};
+
+use chassis::{Change, Result, Tx, role::backoff};
+use proto::gateway::v1::SendMessageRequest;
+use time::OffsetDateTime;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{app::App, provision::describe};
+
+/// Messages sent at once; to one agent one after the other.
+const CONCURRENCY: usize = 8;
+/// Longest wait before the rows are looked at again.
+const IDLE: Duration = Duration::from_millis(500);
+/// Delays between attempts.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+/// After this long a message is given up: it tells of something that has changed since.
+const GIVE_UP: time::Duration = time::Duration::DAY;
+/// How long settled messages are kept.
+const KEEP: Duration = Duration::from_secs(3600);
+
+/// A message to be queued.
+pub struct Letter {
+    pub organization: Uuid,
+    pub agent: Uuid,
+    pub board: Option<Uuid>,
+    pub task: Option<Uuid>,
+    pub gateway: Uuid,
+    pub session_key: String,
+    pub label: String,
+    pub text: String,
+    /// Deliver the answer to the session's channel.
+    pub deliver: bool,
+    /// The same key is sent once.
+    pub key: String,
+    /// Event and sentence when it was sent.
+    pub sent: Option<(&'static str, String)>,
+    /// Event and sentence when it was given up.
+    pub failed: Option<(&'static str, String)>,
+}
+
+/// Queues messages with one statement.
+pub async fn queue(tx: &mut Tx, letters: &[Letter]) -> Result<()> {
+    if letters.is_empty() {
+        return Ok(());
+    }
+    let texts = |of: fn(&Letter) -> &str| letters.iter().map(|letter| of(letter).to_owned()).collect::<Vec<_>>();
+    let event = |of: fn(&Letter) -> &Option<(&'static str, String)>| {
+        let kinds: Vec<Option<String>> = letters.iter().map(|letter| of(letter).as_ref().map(|(kind, _)| (*kind).to_owned())).collect();
+        let sentences: Vec<String> = letters.iter().map(|letter| of(letter).as_ref().map(|(_, text)| text.clone()).unwrap_or_default()).collect();
+        (kinds, sentences)
+    };
+    let ((sent, sent_text), (failed, failed_text)) = (event(|letter| &letter.sent), event(|letter| &letter.failed));
+    sqlx::query!(
+        "INSERT INTO agent.messages (id, organization_id, agent_id, board_id, task_id, gateway_id, session_key, label, text, deliver, \
+             idempotency_key, sent_event, sent_text, failed_event, failed_text, next_attempt_at) \
+         SELECT *, now() FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::text[], $8::text[], $9::text[], \
+             $10::bool[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[]) ON CONFLICT (idempotency_key) DO NOTHING",
+        &letters.iter().map(|_| Uuid::now_v7()).collect::<Vec<_>>(),
+        &letters.iter().map(|letter| letter.organization).collect::<Vec<_>>(),
+        &letters.iter().map(|letter| letter.agent).collect::<Vec<_>>(),
+        &letters.iter().map(|letter| letter.board).collect::<Vec<_>>() as &[Option<Uuid>],
+        &letters.iter().map(|letter| letter.task).collect::<Vec<_>>() as &[Option<Uuid>],
+        &letters.iter().map(|letter| letter.gateway).collect::<Vec<_>>(),
+        &texts(|letter| &letter.session_key),
+        &texts(|letter| &letter.label),
+        &texts(|letter| &letter.text),
+        &letters.iter().map(|letter| letter.deliver).collect::<Vec<_>>(),
+        &texts(|letter| &letter.key),
+        &sent as &[Option<String>],
+        &sent_text,
+        &failed as &[Option<String>],
+        &failed_text
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Sends until `stop`.
+pub async fn run(app: Arc<App>, stop: CancellationToken) -> Result<()> {
+    let mut sending = JoinSet::new();
+    let mut swept = tokio::time::Instant::now();
+    while !stop.is_cancelled() {
+        while let Some(ended) = sending.try_join_next() {
+            log(ended);
+        }
+        for message in claim(&app, CONCURRENCY.saturating_sub(sending.len())).await? {
+            let app = app.clone();
+            sending.spawn(async move { deliver(&app, message).await });
+        }
+        if swept.elapsed() > KEEP {
+            sqlx::query!("DELETE FROM agent.messages WHERE state <> 'waiting' AND settled_at < now() - interval '7 days'")
+                .execute(app.store.pool())
+                .await?;
+            swept = tokio::time::Instant::now();
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = app.mail.notified() => {}
+            Some(ended) = sending.join_next(), if !sending.is_empty() => log(ended),
+            () = tokio::time::sleep(IDLE) => {}
+        }
+    }
+    // What is on its way may be sent again by the next process: the key makes that harmless.
+    Ok(())
+}
+
+fn log(ended: Result<Result<()>, tokio::task::JoinError>) {
+    match ended {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(error = error.report(), "a message's outcome could not be recorded"),
+        Err(error) => tracing::error!(%error, "sending a message panicked"),
+    }
+}
+
+struct Message {
+    id: Uuid,
+    organization_id: Uuid,
+    agent_id: Uuid,
+    board_id: Option<Uuid>,
+    task_id: Option<Uuid>,
+    gateway_id: Uuid,
+    session_key: String,
+    label: String,
+    text: String,
+    deliver: bool,
+    idempotency_key: String,
+    sent_event: Option<String>,
+    sent_text: String,
+    failed_event: Option<String>,
+    failed_text: String,
+    attempts: i32,
+    lease_id: Option<Uuid>,
+    created_at: OffsetDateTime,
+}
+
+/// The first waiting message of each agent that is on its gateway, when it is due.
+async fn claim(app: &App, most: usize) -> Result<Vec<Message>> {
+    if most == 0 {
+        return Ok(Vec::new());
+    }
+    Ok(sqlx::query_as!(
+        Message,
+        "UPDATE agent.messages SET lease_id = $1, lease_until = now() + interval '90 seconds', attempts = attempts + 1 WHERE id IN ( \
+             SELECT m.id FROM agent.messages AS m JOIN agent.agents AS a ON a.id = m.agent_id \
+             WHERE m.state = 'waiting' AND m.next_attempt_at <= now() AND (m.lease_until IS NULL OR m.lease_until < now()) \
+               AND a.observed_generation > 0 \
+               AND NOT EXISTS (SELECT 1 FROM agent.messages AS o WHERE o.agent_id = m.agent_id AND o.state = 'waiting' \
+                               AND (o.created_at, o.id) < (m.created_at, m.id)) \
+             ORDER BY m.next_attempt_at LIMIT $2 FOR UPDATE OF m SKIP LOCKED) \
+         RETURNING id, organization_id, agent_id, board_id, task_id, gateway_id, session_key, label, text, deliver, idempotency_key, \
+             sent_event, sent_text, failed_event, failed_text, attempts, lease_id, created_at",
+        Uuid::now_v7(),
+        i64::try_from(most).unwrap_or(1)
+    )
+    .fetch_all(app.store.pool())
+    .await?)
+}
+
+async fn deliver(app: &App, message: Message) -> Result<()> {
+    let request = SendMessageRequest {
+        gateway_id: message.gateway_id.to_string(),
+        session_key: message.session_key.clone(),
+        label: message.label.clone(),
+        text: message.text.clone(),
+        deliver: message.deliver,
+        idempotency_key: message.idempotency_key.clone(),
+    };
+    let outcome = app.gateways(message.organization_id).send_message(request).await.map_err(chassis::Error::from);
+    let now = OffsetDateTime::now_utc();
+    let (state, next, error) = match &outcome {
+        Ok(_) => ("sent", None, None),
+        Err(error) if now - message.created_at > GIVE_UP => ("failed", None, Some(describe(error))),
+        Err(error) => {
+            let attempts = u32::try_from(message.attempts).unwrap_or(u32::MAX);
+            ("waiting", Some(now + backoff(attempts, RETRY.0, RETRY.1)), Some(describe(error)))
+        }
+    };
+    if let Some(error) = &error {
+        tracing::warn!(agent = %message.agent_id, gateway = %message.gateway_id, attempts = message.attempts, error, "a message was not sent");
+    }
+    let mut tx = app.store.begin().await?;
+    let done = sqlx::query!(
+        "UPDATE agent.messages SET state = $3, next_attempt_at = $4, last_error = $5, lease_id = NULL, lease_until = NULL, \
+             settled_at = CASE WHEN $3 = 'waiting' THEN NULL ELSE now() END \
+         WHERE id = $1 AND lease_id = $2 AND state = 'waiting'",
+        message.id,
+        message.lease_id,
+        state,
+        next,
+        error
+    )
+    .execute(&mut *tx)
+    .await?;
+    let told = match state {
+        "sent" => message.sent_event.as_deref().map(|kind| (kind, message.sent_text.clone())),
+        "failed" => message.failed_event.as_deref().map(|kind| (kind, format!("{} {}", message.failed_text, error.unwrap_or_default()))),
+        _ => None,
+    };
+    if let (1, Some((kind, sentence))) = (done.rows_affected(), told) {
+        let mut change = Change::new(kind, message.organization_id).agent(Some(message.agent_id)).gateway(message.gateway_id).message(sentence);
+        if let Some(board) = message.board_id {
+            change = change.board(board);
+        }
+        if let Some(task) = message.task_id {
+            change = change.task(task);
+        }
+        tx.record(&app.itself(message.organization_id), change).await?;
+    }
+    tx.commit().await?;
+    // The next message of this agent may go now.
+    if state == "sent" {
+        app.mail.notify_one();
+    }
+    Ok(())
+}
