@@ -10,14 +10,9 @@ use std::{
 };
 
 use futures::future::{Either, Ready, ready};
-use http::{HeaderMap, Request, Response};
+use http::{Request, Response};
 use proto::identity::v1::PrincipalKind;
-use tonic::{
-    Status,
-    body::Body,
-    metadata::MetadataMap,
-    service::Routes,
-};
+use tonic::{Status, body::Body, service::Routes};
 use tower::Service;
 use transcoder::{Access, Catalog};
 
@@ -48,14 +43,7 @@ impl Guarded {
         let headers = request.headers();
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let signed = match headers.get(PRINCIPAL) {
-            Some(value) => {
-                // The header is base64 already; making a value of its bytes would encode it once more.
-                let mut header = HeaderMap::with_capacity(1);
-                header.insert(PRINCIPAL, value.clone());
-                let header = MetadataMap::from_headers(header);
-                let value = header.get_bin(PRINCIPAL).ok_or_else(|| Error::unauthenticated("Unauthorized"))?;
-                Some(self.signer.verify(value)?)
-            }
+            Some(value) => Some(self.signer.verify(value)?),
             None => None,
         };
         let request_id = match text(REQUEST_ID) {

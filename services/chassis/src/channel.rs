@@ -134,8 +134,8 @@ pub struct Peer {
 impl Peer {
     fn new(channel: Option<Channel>, caller: &Caller) -> Self {
         let mut headers = Vec::with_capacity(3);
-        if let Some(value) = caller.signed.as_ref().and_then(|signed| HeaderValue::from_bytes(signed.value.as_encoded_bytes()).ok()) {
-            headers.push((PRINCIPAL, value));
+        if let Some(signed) = &caller.signed {
+            headers.push((PRINCIPAL, signed.value.clone()));
         }
         if let Ok(value) = HeaderValue::from_str(&caller.request_id) {
             headers.push((REQUEST_ID, value));
