@@ -1,4 +1,9 @@
 //! Behaviour through the public doors: every role in one process, a database of its own per test, REST, gRPC and gRPC-web as users use them.
 
+mod approvals;
+mod board;
+mod gateways;
 mod harness;
+mod org;
 mod path;
+mod tasks;
