@@ -1,12 +1,15 @@
 //! Operators' commands: migrate, openapi, parked messages.
 
-use std::sync::Arc;
-
-use chassis::settings::Settings;
+use chassis::{
+    Store,
+    bus::parked,
+    settings::Settings,
+};
 use clap::Subcommand;
+use transcoder::Catalog;
 use uuid::Uuid;
 
-use crate::{SCHEMAS, constellation};
+use crate::SCHEMAS;
 
 /// What to do with parked messages.
 #[derive(Subcommand)]
@@ -32,45 +35,33 @@ pub async fn migrate(settings: &Settings) -> anyhow::Result<()> {
 
 /// Prints the OpenAPI document that the edge serves.
 pub fn openapi(settings: &Settings) -> anyhow::Result<()> {
-    let context = constellation::context(settings.clone(), &constellation::ROLES, Arc::new(chassis::bus::Memory::default()))?;
-    println!("{}", serde_json::to_string_pretty(&edge::openapi(&context))?);
+    let catalog = Catalog::compile(proto::DESCRIPTORS)?;
+    println!("{}", serde_json::to_string_pretty(&edge::openapi(&catalog, &settings.public_url()))?);
     Ok(())
 }
 
-/// Lists or replays parked messages of every service.
+/// Lists parked messages of every service, or hands them back to their consumers.
 pub async fn parked(action: Parked) -> anyhow::Result<()> {
     let (settings, replay) = match action {
         Parked::List(settings) => (settings, None),
         Parked::Replay { id, settings } => (*settings, Some(id)),
     };
-    constellation::check(&settings)?;
-    // The roles are built for their consumers, and not started: an effect and its events are rows that the running services take up.
-    let context = constellation::context(settings, &constellation::ROLES, Arc::new(chassis::bus::Memory::default()))?;
-    let (mut found, mut failed) = (0, 0);
-    for name in constellation::ROLES.into_iter().filter(|name| *name != "edge") {
-        for consumer in constellation::build(name, &context)?.consumers {
-            for message in chassis::bus::parked(&consumer.store, Some(consumer.name), 10_000).await? {
-                match replay {
-                    None => {
-                        found += 1;
-                        println!("{}\t{}\t{}\t{} attempts\t{}\t{}", message.id, message.consumer, message.event_type, message.attempts, message.parked_at, message.error);
-                    }
-                    Some(id) if id.is_none_or(|id| id == message.id) => match chassis::bus::replay(&consumer, message.id).await {
-                        Ok(()) => found += 1,
-                        Err(error) => {
-                            failed += 1;
-                            println!("{}\t{}\tfailed again: {error}", message.id, message.consumer);
-                        }
-                    },
-                    Some(_) => {}
-                }
-            }
+    anyhow::ensure!(!settings.database_url.is_empty(), "DATABASE_URL is not set: whose messages?");
+    let mut count = 0;
+    for schema in SCHEMAS {
+        let store = Store::open(&settings.database_url, schema, 2)?;
+        if let Some(id) = replay {
+            count += parked::requeue(&store, id).await?;
+            continue;
+        }
+        for message in parked::list(&store).await? {
+            count += 1;
+            println!("{}\t{}\t{}\t{} attempts\t{}\t{}", message.id, message.consumer, message.event_type, message.attempts, message.parked_at, message.error);
         }
     }
     match replay {
-        None => println!("{found} parked"),
-        Some(_) => println!("{found} replayed, {failed} failed"),
+        None => println!("{count} parked"),
+        Some(_) => println!("{count} handed back; the running services take them up"),
     }
-    anyhow::ensure!(failed == 0, "some messages failed again and stay parked");
     Ok(())
 }

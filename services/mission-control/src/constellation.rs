@@ -5,7 +5,7 @@ use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 use anyhow::Context as _;
 use chassis::{
     Context, Role,
-    bus::{Bus, Memory, Rabbit},
+    bus::{Bus, memory::MemoryBus, rabbit::RabbitBus},
     channel::{Channel, Peers},
     identity::Signer,
     role::Check,
@@ -35,8 +35,9 @@ impl Constellation {
     /// Builds the roles, binds the edge's port when it is one of them, and starts everything. Roles that are not in `names` are called where
     /// `PEERS` says.
     pub async fn start(settings: Settings, names: &[&'static str], metrics: Option<MetricsHandle>) -> anyhow::Result<Self> {
-        let bus: Arc<dyn Bus> = if settings.amqp_url.is_empty() { Arc::new(Memory::default()) } else { Arc::new(Rabbit::start(&settings.amqp_url)?) };
-        let context = context(settings, names, bus)?;
+        let stop = CancellationToken::new();
+        let bus: Arc<dyn Bus> = if settings.amqp_url.is_empty() { Arc::new(MemoryBus::new(stop.clone())) } else { Arc::new(RabbitBus::start(&settings.amqp_url, stop.clone())?) };
+        let context = context(settings, names, bus, stop)?;
 
         let mut roles = Vec::new();
         for name in names.iter().filter(|name| **name != "edge") {
@@ -71,7 +72,7 @@ impl Constellation {
 }
 
 /// What roles are built from: roles in `names` are in this process, the others where `PEERS` says.
-pub fn context(settings: Settings, names: &[&'static str], bus: Arc<dyn Bus>) -> anyhow::Result<Context> {
+pub fn context(settings: Settings, names: &[&'static str], bus: Arc<dyn Bus>, stop: CancellationToken) -> anyhow::Result<Context> {
     let signer = Signer::new(&derive(&settings.secret_key, "principal"));
     let far: HashMap<String, String> = settings.peer_list().map_err(anyhow::Error::msg)?.into_iter().collect();
     let mut channels = HashMap::new();
@@ -89,7 +90,7 @@ pub fn context(settings: Settings, names: &[&'static str], bus: Arc<dyn Bus>) ->
         peers: Peers::new(channels, signer.clone()),
         signer,
         bus,
-        stop: CancellationToken::new(),
+        stop,
     })
 }
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use chassis::{Store, bus::{Bus, Rabbit}, settings::Settings};
+use chassis::{Store, bus::{Bus, rabbit::RabbitBus}, settings::Settings};
+use tokio_util::sync::CancellationToken;
 use clap::{ArgMatches, CommandFactory, parser::ValueSource};
 
 use crate::SCHEMAS;
@@ -46,8 +47,9 @@ pub async fn run(settings: &Settings, matches: Option<&ArgMatches>) -> anyhow::R
         report("database", tokio::time::timeout(Duration::from_secs(8), asked).await, &mut wrong);
     }
     if !settings.amqp_url.is_empty() {
+        let stop = CancellationToken::new();
         let asked = async {
-            let bus = Rabbit::start(&settings.amqp_url)?;
+            let bus = RabbitBus::start(&settings.amqp_url, stop.clone())?;
             for _ in 0..20 {
                 if bus.health().await.is_ok() {
                     break;
@@ -57,6 +59,7 @@ pub async fn run(settings: &Settings, matches: Option<&ArgMatches>) -> anyhow::R
             bus.health().await
         };
         report("broker", tokio::time::timeout(Duration::from_secs(8), asked).await, &mut wrong);
+        stop.cancel();
     }
     if wrong.is_empty() {
         println!("everything is fine");

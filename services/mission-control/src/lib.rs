@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod constellation;
 pub mod doctor;
+pub mod health;
 pub mod postgres;
 pub mod up;
 

@@ -1,7 +1,7 @@
 //! The one binary: every role, alone or together, and the tools of its operators.
 
 use clap::{Parser, Subcommand};
-use mission_control::{admin, constellation, doctor, up};
+use mission_control::{admin, constellation, doctor, health, up};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -30,6 +30,8 @@ enum Command {
     Migrate(chassis::settings::Settings),
     /// Shows every setting with its source, and looks at what the product depends on.
     Doctor(chassis::settings::Settings),
+    /// Asks the process of `serve` on this machine whether it serves, for container health checks.
+    Health(chassis::settings::Settings),
     /// Prints the OpenAPI document.
     Openapi(chassis::settings::Settings),
     /// Messages that consumers gave up on.
@@ -48,6 +50,7 @@ fn main() -> anyhow::Result<()> {
             Command::Serve { roles, settings } => constellation::serve(settings, &roles).await,
             Command::Migrate(settings) => admin::migrate(&settings).await,
             Command::Doctor(settings) => doctor::run(&settings, matches.subcommand_matches("doctor")).await,
+            Command::Health(settings) => health::run(&settings).await,
             Command::Openapi(settings) => admin::openapi(&settings),
             Command::Parked { action } => admin::parked(action).await,
         }

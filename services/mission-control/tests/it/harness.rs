@@ -89,7 +89,10 @@ impl Harness {
 
 /// Settings of a test, independent of the environment.
 pub fn settings(database_url: &str) -> Settings {
-    let mut arguments: Vec<String> = ["mission-control", "--listen", "127.0.0.1:0", "--secret-key", "test-secret-key-0123456789-0123456789"].map(str::to_owned).to_vec();
+    // Known before the start, since agents' files name it.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port();
+    let listen = format!("127.0.0.1:{port}");
+    let mut arguments: Vec<String> = ["mission-control", "--listen", &listen, "--secret-key", "test-secret-key-0123456789-0123456789"].map(str::to_owned).to_vec();
     arguments.extend(["--database-url".to_owned(), database_url.to_owned(), "--local-auth-token".to_owned(), TOKEN.to_owned(), "--amqp-url".to_owned(), String::new()]);
     arguments.extend(["--database-connections".to_owned(), "5".to_owned()]);
     Arguments::parse_from(arguments).settings

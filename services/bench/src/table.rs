@@ -1,0 +1,47 @@
+//! The table.
+
+use crate::load::Measured;
+
+/// Rows in the order they were measured.
+#[derive(Default)]
+pub struct Table {
+    rows: Vec<[String; 7]>,
+    figures: Vec<(String, String)>,
+}
+
+impl Table {
+    /// A row of requests, with the original's figures where they are known.
+    pub fn row(&mut self, name: &str, measured: &Measured, original_rate: Option<f64>, original_p99: Option<f64>) {
+        let ratio = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.0} x"));
+        self.rows.push([
+            name.to_owned(),
+            format!("{:.0}", measured.rate),
+            format!("{:.2}", measured.p50),
+            format!("{:.2}", measured.p99),
+            format!("{:.0}", measured.cpu),
+            ratio(original_rate.map(|rate| measured.rate / rate)),
+            ratio(original_p99.map(|p99| p99 / measured.p99)),
+        ]);
+        eprintln!("{name}: {:.0} /s, p99 {:.2} ms", measured.rate, measured.p99);
+    }
+
+    /// A single figure.
+    pub fn figure(&mut self, name: &str, value: String) {
+        eprintln!("{name}: {value}");
+        self.figures.push((name.to_owned(), value));
+    }
+
+    /// Prints it as markdown.
+    pub fn print(&self, connections: usize) {
+        println!("\n{connections} connections, load generator and PostgreSQL on the same machine\n");
+        println!("| request | req/s | p50 ms | p99 ms | server CPU µs | original's rate | original's p99 |");
+        println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: |");
+        for row in &self.rows {
+            println!("| {} |", row.join(" | "));
+        }
+        println!("\n| figure | value |\n| --- | --- |");
+        for (name, value) in &self.figures {
+            println!("| {name} | {value} |");
+        }
+    }
+}
