@@ -46,7 +46,10 @@ struct State {
 impl Touches {
     /// Notes a sign of life.
     pub fn note(&self, agent: Uuid) {
-        let now = Instant::now();
+        self.note_at(agent, Instant::now());
+    }
+
+    fn note_at(&self, agent: Uuid, now: Instant) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.noted.get(&agent).is_some_and(|at| now - *at < COALESCE) {
             return;
@@ -190,20 +193,19 @@ pub async fn follow_changes(app: Arc<App>, bus: Arc<dyn Bus>, stop: Cancellation
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn signs_of_life_are_coalesced() {
-        let (touches, agent, other) = (Touches::default(), Uuid::from_u128(1), Uuid::from_u128(2));
-        touches.note(agent);
-        touches.note(agent);
-        touches.note(other);
+    #[test]
+    fn signs_of_life_are_coalesced() {
+        let (touches, agent, other, start) = (Touches::default(), Uuid::from_u128(1), Uuid::from_u128(2), Instant::now());
+        touches.note_at(agent, start);
+        touches.note_at(agent, start);
+        touches.note_at(other, start);
         assert_eq!(touches.take(), [agent, other]);
-        touches.note(agent);
+        touches.note_at(agent, start + COALESCE / 2);
         assert!(touches.take().is_empty(), "written a moment ago");
-        tokio::time::advance(COALESCE).await;
-        touches.note(agent);
+        touches.note_at(agent, start + COALESCE);
         assert_eq!(touches.take(), [agent]);
         touches.forget(agent);
-        touches.note(agent);
+        touches.note_at(agent, start + COALESCE);
         assert_eq!(touches.take(), [agent], "a woken agent is not coalesced");
     }
 }
