@@ -94,7 +94,9 @@ impl Outside {
 
     /// Refuses a gateway that is not one of the organization.
     pub async fn check_gateway(&self, caller: &Caller, organization: Uuid, gateway: Uuid) -> Result<()> {
-        let peer = self.peers.as_service("gateway-bridge", Some(organization), Some(caller));
+        let peer = self
+            .peers
+            .as_service("gateway-bridge", Some(organization), Some(caller));
         let request = LookupGatewayRequest {
             organization_id: organization.to_string(),
             gateway_id: gateway.to_string(),

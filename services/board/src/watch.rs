@@ -2,7 +2,12 @@
 
 use std::{pin::Pin, sync::Arc};
 
-use chassis::{Caller, Result, identity::uuid_of, live::Start, outbox::unpack};
+use chassis::{
+    Caller, Result,
+    identity::uuid_of,
+    live::{Start, now_position},
+    outbox::unpack,
+};
 use futures::{Stream, StreamExt};
 use proto::{
     board::v1::{TaskActivity, TaskEvent, WatchTasksRequest},
@@ -19,7 +24,11 @@ impl Service {
     pub(super) async fn watch(&self, caller: &Caller, request: &WatchTasksRequest) -> Result<Live<TaskEvent>> {
         let board = boards::facts(self.store.pool(), uuid_of(&request.board_id)?).await?;
         caller.may_read_board(board.organization, board.id)?;
-        let start = Start::of(request.since.as_deref(), request.resume_token.as_deref())?;
+        let start = match Start::of(request.since.as_deref(), request.resume_token.as_deref())? {
+            // Now is when this is answered, not when the stream is first looked at.
+            Start::Now => Start::After(now_position(&self.store).await?),
+            start => start,
+        };
         let board = board.id.to_string();
         let events = self.feed.watch(start, move |event| {
             event.board_id == board && event.r#type.starts_with("task.")
