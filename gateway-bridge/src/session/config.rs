@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 use tokio::{
     sync::{Mutex as Turn, MutexGuard, oneshot},
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
 use super::{
@@ -321,12 +321,13 @@ async fn apply(session: &Session, budget: &mut Budget, wishes: &[Wish], until: I
         wait_until(budget.ready_at(profile.patches_per_minute(), Instant::now()), until, &last).await?;
         budget.sent.push_back(Instant::now());
         let params = json!({"raw": patch.to_string(), "baseHash": snapshot.hash});
+        let disconnection = session.disconnection();
         match session.call("config.patch", &params, Call::once()).await {
             Ok(_) => {
                 written = true;
                 if !profile.hot_config() {
                     // It restarts half a second to two seconds later; what we read until then is not yet live.
-                    session.disconnected(RESTART_BEGINS).await;
+                    let _ = timeout(RESTART_BEGINS, disconnection).await;
                 }
             }
             Err(failure) if failure.kind == Kind::RateLimited => {

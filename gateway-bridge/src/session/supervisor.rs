@@ -299,11 +299,14 @@ impl Session {
         }
     }
 
-    /// Waits until the current connection has ended (the gateway restarts), or the time is over. Says whether it ended.
-    pub(super) async fn disconnected(&self, within: Duration) -> bool {
+    /// Resolves when the connection that is live now has ended; at once when there is none.
+    pub(super) fn disconnection(&self) -> impl Future<Output = ()> + Send + 'static {
         let live = self.inner.live.borrow().clone();
-        let Some(connection) = live else { return true };
-        timeout_at(Instant::now() + within, connection.closed()).await.is_ok()
+        async move {
+            if let Some(connection) = live {
+                connection.closed().await;
+            }
+        }
     }
 
     /// The live connection. Waits while one can be expected soon, else tells why there is none.
