@@ -8,7 +8,7 @@ use chassis::{
     error::Kind,
     identity::{Signed, Signer},
 };
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, header};
 use moka::future::Cache;
 use proto::{
     agent::v1::{VerifyTokenRequest, agent_directory_service_client::AgentDirectoryServiceClient},
@@ -37,14 +37,6 @@ const CAPACITY: u64 = 20_000;
 /// How long the role that knows the credential may take.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// An authenticated caller.
-pub struct Verified {
-    /// Who, with the signature.
-    pub signed: Signed,
-    /// The signature as a header of calls to services.
-    pub header: HeaderValue,
-}
-
 /// SHA-256 of a credential and its kind: what is kept in memory instead of it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Key([u8; 32]);
@@ -66,8 +58,8 @@ impl Key {
 pub struct Authenticator {
     /// The local token; none when people do not sign in that way.
     local: Option<Key>,
-    people: Cache<Key, Arc<Verified>>,
-    agents: Cache<Key, Arc<Verified>>,
+    people: Cache<Key, Signed>,
+    agents: Cache<Key, Signed>,
     limits: Limits,
     peers: Peers,
     signer: Signer,
@@ -116,12 +108,7 @@ impl Authenticator {
     }
 
     /// The caller behind a request that needs this credential.
-    pub async fn authenticate(
-        &self,
-        wanted: Credential,
-        headers: &HeaderMap,
-        address: IpAddr,
-    ) -> Result<Arc<Verified>> {
+    pub async fn authenticate(&self, wanted: Credential, headers: &HeaderMap, address: IpAddr) -> Result<Signed> {
         let presented = Presented::of(headers);
         let token = match wanted {
             Credential::User => presented.bearer,
@@ -140,7 +127,7 @@ impl Authenticator {
         };
         match verified {
             Ok(verified) => {
-                self.limits.signed_in(&verified.signed.principal)?;
+                self.limits.signed_in(&verified.principal)?;
                 Ok(verified)
             }
             Err(error) if error.kind() == Kind::Unauthenticated => {
@@ -157,7 +144,7 @@ impl Authenticator {
         self.limits.anonymous(address)
     }
 
-    async fn person(&self, token: &str) -> Result<Arc<Verified>> {
+    async fn person(&self, token: &str) -> Result<Signed> {
         let key = Key::of("person", token);
         let local = self.local.as_ref().is_some_and(|local| local.0.ct_eq(&key.0).into());
         if !local {
@@ -179,7 +166,7 @@ impl Authenticator {
             .map_err(|status| Error::from(Status::clone(&status)))
     }
 
-    async fn agent(&self, token: &str) -> Result<Arc<Verified>> {
+    async fn agent(&self, token: &str) -> Result<Signed> {
         let key = Key::of("agent", token);
         let verify = async {
             let peer = self.peers.as_service("agent", None, None).within(DEADLINE);
@@ -199,11 +186,9 @@ impl Authenticator {
             })
     }
 
-    fn sign(&self, principal: Option<Principal>) -> Result<Arc<Verified>, Status> {
+    fn sign(&self, principal: Option<Principal>) -> Result<Signed, Status> {
         let principal = principal.ok_or_else(|| Status::internal("the principal is missing"))?;
-        let signed = self.signer.sign(principal, LIFETIME);
-        let header = signed.value.clone();
-        Ok(Arc::new(Verified { signed, header }))
+        Ok(self.signer.sign(principal, LIFETIME))
     }
 
     /// Asks about everybody again.
@@ -238,7 +223,7 @@ impl Authenticator {
                 let keys: Vec<_> = self
                     .agents
                     .iter()
-                    .filter(|(_, known)| known.signed.principal.id == event.agent_id)
+                    .filter(|(_, known)| known.principal.id == event.agent_id)
                     .map(|(key, _)| *key)
                     .collect();
                 for key in keys {
@@ -256,6 +241,8 @@ fn unauthorized() -> Error {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {

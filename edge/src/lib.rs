@@ -6,6 +6,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use chassis::{Context, Error, Result, Role, role::Check, telemetry::MetricsHandle};
+use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpSocket};
 use transcoder::ApiInfo;
 
@@ -48,7 +49,7 @@ pub async fn bind(context: &Context, checks: Vec<Check>, metrics: Option<Metrics
     let listener = listen(context.settings.listen)
         .map_err(|error| Error::unavailable(format!("{} cannot be listened on: {error}", context.settings.listen)))?;
     let address = listener.local_addr().map_err(Error::internal)?;
-    let listener = Arc::new(listener.into_std().map_err(Error::internal)?);
+    let listener = Arc::new(Mutex::new(Some(listener.into_std().map_err(Error::internal)?)));
 
     let methods = call::Methods::new(context);
     let ready = ready::Readiness::new(checks, methods.roles());
@@ -72,11 +73,11 @@ pub async fn bind(context: &Context, checks: Vec<Check>, metrics: Option<Metrics
             let (edge, listener) = (served.clone(), listener.clone());
             async move {
                 // A copy, so that the port stays bound when the task is started again.
-                let listener = listener
-                    .try_clone()
-                    .and_then(TcpListener::from_std)
-                    .map_err(Error::internal)?;
-                server::serve(edge, listener, stop).await;
+                let copy = listener.lock().as_ref().map(std::net::TcpListener::try_clone);
+                let Some(copy) = copy else { return Ok(()) };
+                let accepting = TcpListener::from_std(copy.map_err(Error::internal)?).map_err(Error::internal)?;
+                // Closed with the last copy: a stopping process must not leave callers in the backlog.
+                server::serve(edge, accepting, stop, || drop(listener.lock().take())).await;
                 Ok(())
             }
         })

@@ -25,8 +25,8 @@ const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(20), Duration::fro
 /// How long to wait when no connection can be accepted (no file descriptors left): trying at once would only burn CPU.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves until `stop`, then drains: accepts no more, ends streams, waits for the rest.
-pub async fn serve(edge: Arc<Edge>, listener: TcpListener, stop: CancellationToken) {
+/// Serves until `stop`, then drains: accepts no more, ends streams, waits for the rest. `close` gives up whatever else holds the port.
+pub async fn serve(edge: Arc<Edge>, listener: TcpListener, stop: CancellationToken, close: impl FnOnce()) {
     let service = stack::build(&edge);
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
@@ -70,6 +70,7 @@ pub async fn serve(edge: Arc<Edge>, listener: TcpListener, stop: CancellationTok
         });
     }
     drop(listener);
+    close();
     if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
         tracing::warn!("some requests did not finish in time");
     }

@@ -152,7 +152,7 @@ async fn answer(
         .validate(&message)
         .map_err(|problems| fault::invalid(&problems))?;
 
-    let calling = target.call(visit, caller.as_ref().map(|caller| &caller.header), &message);
+    let calling = target.call(visit, caller.as_ref().map(|caller| &caller.value), &message);
     let response = match deadline {
         None => calling.await,
         Some(deadline) => tokio::time::timeout(deadline, calling)
@@ -188,9 +188,9 @@ async fn collect(body: Body, limit: usize) -> Result<BytesMut, Status> {
         })?;
         if let Ok(data) = frame.into_data() {
             if whole.is_empty() {
-                whole = BytesMut::from(data)
+                whole = BytesMut::from(data);
             } else {
-                whole.extend_from_slice(&data)
+                whole.extend_from_slice(&data);
             }
         }
     }

@@ -77,7 +77,7 @@ async fn answer(
     let message = message.map_err(Fault::problems)?;
 
     let answered = target
-        .call(visit, caller.as_ref().map(|caller| &caller.header), &message)
+        .call(visit, caller.as_ref().map(|caller| &caller.value), &message)
         .await
         .map_err(|status| refused(&status))?;
     if route.plan.server_streaming {

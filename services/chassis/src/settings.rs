@@ -78,6 +78,12 @@ pub struct Settings {
     /// Largest request body, in bytes.
     #[arg(long, env = "MAX_BODY_BYTES", default_value_t = 2 * 1024 * 1024)]
     pub max_body_bytes: usize,
+    /// Requests a minute of one agent; 0 is no limit.
+    #[arg(long, env = "RATE_LIMIT_AGENT", default_value_t = 600)]
+    pub rate_limit_agent: u32,
+    /// Requests a minute of one person; 0 is no limit.
+    #[arg(long, env = "RATE_LIMIT_USER", default_value_t = 12_000)]
+    pub rate_limit_user: u32,
     /// Value of X-Content-Type-Options; blank leaves it out.
     #[arg(long, env = "SECURITY_HEADER_X_CONTENT_TYPE_OPTIONS", default_value = "nosniff")]
     pub x_content_type_options: String,
