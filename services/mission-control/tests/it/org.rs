@@ -52,7 +52,7 @@ pub fn agent(agent: &str, organization: &str, board: &str) -> Principal {
 pub fn calling(mc: &Harness, role: &str, principal: &Principal) -> Peer {
     let context = &mc.constellation.context;
     let caller = Caller {
-        signed: Some(context.signer.sign(principal.clone(), Duration::from_secs(60))),
+        signed: Some(context.signer.sign(principal.clone(), Duration::from_mins(1))),
         request_id: Arc::from("test"),
         traceparent: Arc::from(""),
     };
