@@ -48,6 +48,14 @@ impl Link {
         tokio::time::timeout(deadline, self.connection()).await.map_err(|_| self.away())
     }
 
+    /// Answers when a connection is not the one in use any more.
+    pub(super) async fn ended(&self, connection: &Arc<Connection>) -> Error {
+        let mut current = self.current.subscribe();
+        // Fails only when nobody keeps the connection up any more: then it has ended, too.
+        let _ = current.wait_for(|current| !current.as_ref().is_some_and(|current| Arc::ptr_eq(current, connection))).await;
+        self.away()
+    }
+
     /// Whether it is up; the error says why not.
     pub(super) fn check(&self) -> Result<()> {
         if self.current.borrow().as_ref().is_some_and(|connection| connection.status().connected()) { Ok(()) } else { Err(self.away()) }

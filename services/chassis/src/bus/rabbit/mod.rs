@@ -16,7 +16,7 @@ use std::{
 
 use futures::future::BoxFuture;
 use lapin::{
-    BasicProperties, Channel, Confirmation,
+    BasicProperties, Channel, Confirmation, Connection,
     options::{BasicPublishOptions, ConfirmSelectOptions},
     uri::AMQPUri,
 };
@@ -40,6 +40,8 @@ use crate::{Error, Result, role::backoff};
 const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
 /// How long the broker may take to confirm a batch.
 const CONFIRM_DEADLINE: Duration = Duration::from_secs(30);
+/// How long the broker may take for anything else.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 /// Heartbeat when the URL names none: a dead peer is noticed within two of them.
 const HEARTBEAT_SECONDS: u16 = 10;
 /// Message type of wake-up calls on the live exchange.
@@ -83,6 +85,7 @@ struct Shared {
 /// A channel of one publisher. Not shared: an unroutable message must be told to the one who sent it.
 #[derive(Clone)]
 struct Publisher {
+    connection: Arc<Connection>,
     channel: Channel,
     /// Queues and consumers that were declared on this connection.
     known: Arc<Mutex<HashSet<String>>>,
@@ -137,13 +140,13 @@ impl Shared {
     async fn publisher(&self, name: &str) -> Result<Publisher> {
         let existing = self.publishers.lock().get(name).cloned();
         let publisher = match existing {
-            Some(publisher) if publisher.channel.status().connected() => publisher,
+            Some(publisher) if publisher.channel.status().connected() && publisher.connection.status().connected() => publisher,
             _ => {
                 let connection = self.publishing.connection_within(CONNECT_DEADLINE).await?;
-                let channel = connection.create_channel().await.map_err(away)?;
-                channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(away)?;
-                declare_exchanges(&channel, &self.names).await.map_err(away)?;
-                let publisher = Publisher { channel, known: Arc::default() };
+                let channel = answered(connection.create_channel()).await?;
+                answered(channel.confirm_select(ConfirmSelectOptions::default())).await?;
+                answered(declare_exchanges(&channel, &self.names)).await?;
+                let publisher = Publisher { connection, channel, known: Arc::default() };
                 self.publishers.lock().insert(name.to_owned(), publisher.clone());
                 publisher
             }
@@ -151,15 +154,24 @@ impl Shared {
         let consumers = self.declared.lock().clone();
         for (consumer, topics) in consumers {
             if !publisher.known.lock().contains(consumer) {
-                declare_consumer(&publisher.channel, &self.names, consumer, topics).await.map_err(away)?;
+                answered(declare_consumer(&publisher.channel, &self.names, consumer, topics)).await?;
                 publisher.known.lock().insert(consumer.to_owned());
             }
         }
         Ok(publisher)
     }
 
+    /// Publishes with the channel of the events' source. A channel on which something went wrong is not used again.
     async fn publish(&self, events: &[Event]) -> Result<()> {
         let Some(source) = events.first().map(|event| event.source.as_str()) else { return Ok(()) };
+        let published = within(CONFIRM_DEADLINE, self.publish_from(source, events)).await;
+        if published.is_err() {
+            self.publishers.lock().remove(source);
+        }
+        published
+    }
+
+    async fn publish_from(&self, source: &str, events: &[Event]) -> Result<()> {
         let publisher = self.publisher(source).await?;
         let (exchange, live) = (self.names.events(), self.names.live());
         let mandatory = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
@@ -192,7 +204,7 @@ impl Shared {
         let publisher = self.publisher("").await?;
         let queue = self.names.work(job.queue);
         if !publisher.known.lock().contains(&queue) {
-            declare_work(&publisher.channel, &queue).await.map_err(away)?;
+            answered(declare_work(&publisher.channel, &queue)).await?;
             publisher.known.lock().insert(queue.clone());
         }
         let properties = BasicProperties::default().with_delivery_mode(PERSISTENT);
@@ -214,7 +226,7 @@ impl Shared {
 
 impl Bus for RabbitBus {
     fn publish<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Result<()>> {
-        Box::pin(within(CONFIRM_DEADLINE, self.shared.publish(events)))
+        Box::pin(self.shared.publish(events))
     }
 
     fn declare(&self, consumer: &Consumer) {
@@ -280,6 +292,11 @@ fn gap() -> Arc<Event> {
 
 async fn within<T>(deadline: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::time::timeout(deadline, work).await.unwrap_or_else(|_| Err(Error::unavailable("The broker did not answer in time.")))
+}
+
+/// What the broker is asked must be answered in time: on a connection that breaks at the wrong moment an answer may never come.
+async fn answered<T>(question: impl Future<Output = lapin::Result<T>>) -> Result<T> {
+    within(ANSWER_DEADLINE, async { question.await.map_err(away) }).await
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]

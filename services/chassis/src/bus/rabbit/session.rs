@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    Shared, WAKE, away, gap,
+    Shared, WAKE, answered, away, gap,
     topology::{declare_consumer, declare_exchanges, declare_live, declare_work},
 };
 use crate::{
@@ -77,16 +77,17 @@ where
     }
 }
 
-async fn handle_events(shared: &Shared, connection: &Connection, consumer: &Consumer, stop: &CancellationToken) -> Result<()> {
+async fn handle_events(shared: &Shared, connection: &Arc<Connection>, consumer: &Consumer, stop: &CancellationToken) -> Result<()> {
     let policy = shared.policy;
     let channel = open(connection, u16::try_from(policy.batch * 2).unwrap_or(u16::MAX)).await?;
-    declare_exchanges(&channel, &shared.names).await.map_err(away)?;
-    declare_consumer(&channel, &shared.names, consumer.name, consumer.topics).await.map_err(away)?;
+    answered(declare_exchanges(&channel, &shared.names)).await?;
+    answered(declare_consumer(&channel, &shared.names, consumer.name, consumer.topics)).await?;
     let mut deliveries = subscribe(&channel, &shared.names.consumer(consumer.name)).await?;
     loop {
         let mut next = tokio::select! {
             biased;
             () = stop.cancelled() => break,
+            error = shared.consuming.ended(connection) => return Err(error),
             delivery = deliveries.next() => delivery,
         };
         // What is there already is one batch.
@@ -110,7 +111,7 @@ async fn handle_events(shared: &Shared, connection: &Connection, consumer: &Cons
             break;
         }
         if let Some(last) = batch.last() {
-            last.ack(BasicAckOptions { multiple: true }).await.map_err(away)?;
+            answered(last.ack(BasicAckOptions { multiple: true })).await?;
         }
     }
     close(&channel).await;
@@ -136,15 +137,16 @@ async fn park_bytes(consumer: &Consumer, delivery: &Delivery, error: &str) -> Re
 }
 
 /// Moves what the broker gave up into the consumer's store.
-async fn park_dead_letters(shared: &Shared, connection: &Connection, consumer: &Consumer, stop: &CancellationToken) -> Result<()> {
+async fn park_dead_letters(shared: &Shared, connection: &Arc<Connection>, consumer: &Consumer, stop: &CancellationToken) -> Result<()> {
     let channel = open(connection, PARKED_PREFETCH).await?;
-    declare_exchanges(&channel, &shared.names).await.map_err(away)?;
-    declare_consumer(&channel, &shared.names, consumer.name, consumer.topics).await.map_err(away)?;
+    answered(declare_exchanges(&channel, &shared.names)).await?;
+    answered(declare_consumer(&channel, &shared.names, consumer.name, consumer.topics)).await?;
     let mut deliveries = subscribe(&channel, &shared.names.parked_of(consumer.name)).await?;
     loop {
         let delivery = tokio::select! {
             biased;
             () = stop.cancelled() => break,
+            error = shared.consuming.ended(connection) => return Err(error),
             delivery = deliveries.next() => delivery,
         };
         let Some(delivery) = delivery else {
@@ -158,36 +160,40 @@ async fn park_dead_letters(shared: &Shared, connection: &Connection, consumer: &
             }
             Err(error) => park_bytes(consumer, &delivery, &format!("not an event: {error}")).await?,
         }
-        delivery.ack(BasicAckOptions::default()).await.map_err(away)?;
+        answered(delivery.ack(BasicAckOptions::default())).await?;
     }
     close(&channel).await;
     Ok(())
 }
 
-async fn work_off(shared: &Shared, connection: &Connection, worker: &Worker, stop: &CancellationToken) -> Result<()> {
+async fn work_off(shared: &Shared, connection: &Arc<Connection>, worker: &Worker, stop: &CancellationToken) -> Result<()> {
     let channel = open(connection, u16::try_from(worker.concurrency.max(1)).unwrap_or(u16::MAX)).await?;
     let queue = shared.names.work(worker.queue);
-    declare_work(&channel, &queue).await.map_err(away)?;
+    answered(declare_work(&channel, &queue)).await?;
     let mut deliveries = subscribe(&channel, &queue).await?;
     // The prefetch is the limit: no more than that is ever here.
     let mut running = FuturesUnordered::new();
-    loop {
-        tokio::select! {
+    let outcome = loop {
+        let delivery = tokio::select! {
             biased;
-            () = stop.cancelled() => break,
-            Some(answered) = running.next() => { let () = answered?; }
-            delivery = deliveries.next() => match delivery {
-                Some(delivery) => running.push(work_one(worker, delivery.map_err(away)?)),
-                None => return Err(Error::unavailable("The broker ended the delivery.")),
+            () = stop.cancelled() => break Ok(()),
+            error = shared.consuming.ended(connection) => break Err(error),
+            Some(answered) = running.next() => match answered {
+                Ok(()) => continue,
+                Err(error) => break Err(error),
             },
+            delivery = deliveries.next() => delivery,
+        };
+        match delivery {
+            Some(Ok(delivery)) => running.push(work_one(worker, delivery)),
+            Some(Err(error)) => break Err(away(error)),
+            None => break Err(Error::unavailable("The broker ended the delivery.")),
         }
-    }
-    // What was begun is finished.
-    while let Some(answered) = running.next().await {
-        answered?;
-    }
+    };
+    // What was begun is finished, whatever becomes of the channel: a hint that comes again finds its row done.
+    while running.next().await.is_some() {}
     close(&channel).await;
-    Ok(())
+    outcome
 }
 
 async fn work_one(worker: &Worker, delivery: Delivery) -> Result<()> {
@@ -196,18 +202,18 @@ async fn work_one(worker: &Worker, delivery: Delivery) -> Result<()> {
     } else {
         tracing::error!(queue = worker.queue, "a piece of work is not an id: dropped");
     }
-    delivery.ack(BasicAckOptions::default()).await.map_err(away)?;
+    answered(delivery.ack(BasicAckOptions::default())).await?;
     Ok(())
 }
 
 /// One connection's time of the live feed.
 pub(super) async fn live(shared: &Shared, failures: &mut u32) -> Result<()> {
     let connection = shared.consuming.connection().await;
-    let channel = connection.create_channel().await.map_err(away)?;
-    declare_exchanges(&channel, &shared.names).await.map_err(away)?;
-    let queue = declare_live(&channel, &shared.names).await.map_err(away)?;
+    let channel = answered(connection.create_channel()).await?;
+    answered(declare_exchanges(&channel, &shared.names)).await?;
+    let queue = answered(declare_live(&channel, &shared.names)).await?;
     let no_ack = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
-    let deliveries = channel.basic_consume(queue.as_str().into(), "".into(), no_ack, FieldTable::default()).await.map_err(away)?;
+    let deliveries = answered(channel.basic_consume(queue.as_str().into(), "".into(), no_ack, FieldTable::default())).await?;
     let mut deliveries = pin!(deliveries);
     *failures = 0;
     // Sending fails when nobody watches.
@@ -215,7 +221,14 @@ pub(super) async fn live(shared: &Shared, failures: &mut u32) -> Result<()> {
     for poke in shared.wakes.lock().values() {
         poke.notify_one();
     }
-    while let Some(delivery) = deliveries.next().await {
+    loop {
+        let delivery = tokio::select! {
+            error = shared.consuming.ended(&connection) => return Err(error),
+            delivery = deliveries.next() => delivery,
+        };
+        let Some(delivery) = delivery else {
+            return Err(Error::unavailable("The broker ended the delivery."));
+        };
         let delivery = delivery.map_err(away)?;
         if delivery.properties.kind().as_ref().is_some_and(|kind| kind.as_str() == WAKE) {
             if let Some(poke) = std::str::from_utf8(&delivery.data).ok().and_then(|schema| shared.wakes.lock().get(schema).cloned()) {
@@ -230,17 +243,16 @@ pub(super) async fn live(shared: &Shared, failures: &mut u32) -> Result<()> {
             }
         }
     }
-    Err(Error::unavailable("The broker ended the delivery."))
 }
 
 async fn open(connection: &Connection, prefetch: u16) -> Result<Channel> {
-    let channel = connection.create_channel().await.map_err(away)?;
-    channel.basic_qos(prefetch, BasicQosOptions::default()).await.map_err(away)?;
+    let channel = answered(connection.create_channel()).await?;
+    answered(channel.basic_qos(prefetch, BasicQosOptions::default())).await?;
     Ok(channel)
 }
 
 async fn subscribe(channel: &Channel, queue: &str) -> Result<lapin::Consumer> {
-    channel.basic_consume(queue.into(), "".into(), BasicConsumeOptions::default(), FieldTable::default()).await.map_err(away)
+    answered(channel.basic_consume(queue.into(), "".into(), BasicConsumeOptions::default(), FieldTable::default())).await
 }
 
 /// Gives back what was not acknowledged, at once instead of with the connection.
