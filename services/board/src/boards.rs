@@ -15,7 +15,7 @@ use proto::{
     common::v1::Ok as Done,
     identity::v1::PrincipalKind,
 };
-use sqlx::{PgConnection, PgPool};
+use sqlx::{PgConnection, PgExecutor, PgPool};
 use time::OffsetDateTime;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
@@ -141,13 +141,13 @@ pub fn not_found() -> Error {
 }
 
 /// What of a board its tasks need.
-pub async fn facts(pool: &PgPool, board: Uuid) -> Result<BoardFacts> {
+pub async fn facts(executor: impl PgExecutor<'_>, board: Uuid) -> Result<BoardFacts> {
     let row = sqlx::query!(
         "SELECT organization_id, gateway_id, require_approval_for_done, require_review_before_done, comment_required_for_review, \
            block_status_changes_with_pending_approval, only_lead_can_change_status FROM board.boards WHERE id = $1",
         board
     )
-    .fetch_optional(pool)
+    .fetch_optional(executor)
     .await?
     .ok_or_else(not_found)?;
     Ok(BoardFacts {

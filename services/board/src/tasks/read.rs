@@ -7,17 +7,18 @@ use chassis::{
 };
 use proto::board::v1::{GetTaskRequest, ListTasksRequest, ListTasksResponse, Task};
 
-use super::rows::{load, select_tasks};
+use super::rows::{load, select_tasks, with_links};
 use crate::{Service, boards, rules::Status};
 
 impl Service {
-    /// The page's rows, their count and the board's organization come with one query.
+    /// The page's rows come with their count and the board's organization, so that a page costs two queries: tasks, and their links.
     pub(super) async fn list(&self, caller: &Caller, request: ListTasksRequest) -> Result<ListTasksResponse> {
         let board = uuid_of(&request.board_id)?;
         let page = Page::of(request.limit, request.offset)?;
         let assignee = optional_uuid(request.assigned_agent_id.as_ref())?;
         let statuses = statuses(request.status.as_deref())?;
         let unassigned = request.unassigned == Some(true);
+        let mut connection = self.store.pool().acquire().await?;
         let rows = select_tasks!(
             "(SELECT s.*, count(*) OVER () AS total FROM board.tasks s WHERE s.board_id = $1 AND ($2::text[] IS NULL OR s.status = ANY($2)) \
                 AND ($3::uuid IS NULL OR s.assigned_agent_id = $3) AND (NOT $4 OR s.assigned_agent_id IS NULL) \
@@ -30,14 +31,14 @@ impl Service {
             i64::from(page.limit),
             i64::from(page.offset)
         )
-        .fetch_all(self.store.pool())
+        .fetch_all(&mut *connection)
         .await?;
         let total = if let Some(first) = rows.first() {
             caller.may_read_board(first.organization_id, board)?;
             first.total
         } else {
             // Nothing to take them from: ask for the organization and the count.
-            let board = boards::facts(self.store.pool(), board).await?;
+            let board = boards::facts(&mut *connection, board).await?;
             caller.may_read_board(board.organization, board.id)?;
             if page.offset == 0 {
                 0
@@ -50,10 +51,11 @@ impl Service {
                     assignee,
                     unassigned
                 )
-                .fetch_one(self.store.pool())
+                .fetch_one(&mut *connection)
                 .await?
             }
         };
+        let rows = with_links(&mut connection, rows).await?;
         Ok(ListTasksResponse {
             items: rows.iter().map(super::TaskRow::message).collect(),
             total: i32::try_from(total).unwrap_or(i32::MAX),

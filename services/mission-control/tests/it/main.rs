@@ -1,9 +1,11 @@
 //! Behaviour through the public doors: every role in one process, a database of its own per test, REST, gRPC and gRPC-web as users use them.
 
+mod agents;
 mod approvals;
 mod board;
 mod gateways;
 mod harness;
 mod org;
 mod path;
+mod task_streams;
 mod tasks;
