@@ -14,11 +14,13 @@ use http::{Request, Response};
 use proto::identity::v1::PrincipalKind;
 use tonic::{Status, body::Body, service::Routes};
 use tower::Service;
+use tracing::{Instrument, instrument::Instrumented};
 use transcoder::{Access, Catalog};
 
 use crate::{
     Error, Result,
     identity::{Caller, PRINCIPAL, REQUEST_ID, Signer, TRACEPARENT},
+    telemetry,
 };
 
 /// Routes behind the access check.
@@ -98,7 +100,7 @@ fn check(caller: &Caller, access: &[Access]) -> Result<()> {
 impl Service<Request<Body>> for Guarded {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Either<Ready<Result<Self::Response, Infallible>>, <Routes as Service<Request<Body>>>::Future>;
+    type Future = Either<Ready<Result<Self::Response, Infallible>>, Instrumented<<Routes as Service<Request<Body>>>::Future>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Service::<Request<Body>>::poll_ready(&mut self.routes, context)
@@ -107,8 +109,11 @@ impl Service<Request<Body>> for Guarded {
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         match self.admit(&request) {
             Ok(caller) => {
+                // Logs of the handler name the request; its trace goes on here, also in another process.
+                let span = tracing::info_span!("rpc", otel.name = request.uri().path(), otel.kind = "server", request_id = %caller.request_id);
+                telemetry::continue_trace(&span, &caller.traceparent);
                 request.extensions_mut().insert(caller);
-                Either::Right(self.routes.call(request))
+                Either::Right(self.routes.call(request).instrument(span))
             }
             Err(error) => Either::Left(ready(Ok(Status::from(error).into_http()))),
         }

@@ -1,13 +1,20 @@
 //! Logs, traces and metrics.
 
+use std::collections::HashMap;
+
 use metrics_exporter_prometheus::PrometheusBuilder;
 pub use metrics_exporter_prometheus::PrometheusHandle as MetricsHandle;
-use opentelemetry::trace::TracerProvider;
+use opentelemetry::{propagation::TextMapPropagator, trace::TracerProvider};
 use opentelemetry_otlp::WithExportConfig;
-use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
+use opentelemetry_sdk::{Resource, propagation::TraceContextPropagator, trace::SdkTracerProvider};
+use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
-use crate::settings::{LogFormat, Settings};
+use crate::{
+    identity::TRACEPARENT,
+    settings::{LogFormat, Settings},
+};
 
 /// Keeps telemetry alive; flushes traces when dropped.
 pub struct Telemetry {
@@ -40,6 +47,17 @@ impl Telemetry {
         let metrics = PrometheusBuilder::new().install_recorder()?;
         Ok(Self { metrics, traces })
     }
+}
+
+/// Makes a span a child of the caller's (`traceparent` of <https://www.w3.org/TR/trace-context/>, or empty). Does nothing when traces are
+/// not exported.
+pub fn continue_trace(span: &Span, traceparent: &str) {
+    if traceparent.is_empty() {
+        return;
+    }
+    let carrier = HashMap::from([(TRACEPARENT.to_owned(), traceparent.to_owned())]);
+    // The layer is missing only when traces are not exported: then there is nothing to be a child of.
+    let _ = span.set_parent(TraceContextPropagator::new().extract(&carrier));
 }
 
 impl Drop for Telemetry {
