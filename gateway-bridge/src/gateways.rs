@@ -280,7 +280,7 @@ impl GatewayService for Gateways {
         let mut tx = self.store.begin().await?;
         delete(&mut tx, &caller, organization, Some(id)).await?;
         tx.commit().await?;
-        self.supervisor.end(id).await;
+        self.supervisor.retire(id);
         Ok(Response::new(Done { ok: true }))
     }
 

@@ -2,6 +2,7 @@
 
 use chassis::error::Violation;
 use url::Url;
+use uuid::Uuid;
 
 use crate::session::{Failure, Fingerprint, Kind, Version};
 
@@ -135,6 +136,11 @@ pub fn version_warning(version: &Version, minimum: &str) -> Option<String> {
         Some(false) => Some(format!("{version} is older than {minimum}, the oldest fully supported release")),
         _ => None,
     }
+}
+
+/// Id of a gateway's main agent on the gateway.
+pub fn main_agent(gateway: Uuid) -> String {
+    format!("mc-gateway-{gateway}")
 }
 
 /// The stable word of a failure in answers.

@@ -101,7 +101,7 @@ fn answer(url: String, gateway: Option<Uuid>, sessions: Result<Vec<SessionInfo>,
         Ok(sessions) => sessions,
         Err(error) => return GatewaysStatus { connected: false, gateway_url: url, error: Some(error), ..GatewaysStatus::default() },
     };
-    let key = gateway.map(|id| format!("agent:mc-gateway-{id}:main"));
+    let key = gateway.map(|id| format!("agent:{}:main", rules::main_agent(id)));
     let main = key.as_ref().and_then(|key| sessions.iter().find(|session| session.key == *key));
     GatewaysStatus {
         connected: true,

@@ -18,7 +18,10 @@ use parking_lot::Mutex;
 use proto::gateway::v1::{ConnectionPhase, GatewayConnection};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::{broadcast::error::RecvError, mpsc, watch};
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
 use url::Url;
 use uuid::Uuid;
 
@@ -31,6 +34,8 @@ use crate::{
 const SETTLE: Duration = Duration::from_secs(5);
 /// How long requests in flight get when a session ends.
 const GRACE: Duration = Duration::from_secs(3);
+/// How long the removal of a deleted gateway's main agent may take.
+const FAREWELL: Duration = Duration::from_secs(10);
 /// Labels remembered per gateway, so that they are not sent with every message.
 const LABELS: usize = 4096;
 
@@ -109,6 +114,8 @@ struct Inner {
     /// Taken by the loop that writes them.
     device_tokens_out: tokio::sync::Mutex<mpsc::UnboundedReceiver<(Uuid, SecretString)>>,
     options: SessionOptions,
+    /// Sessions on their way out.
+    leaving: TaskTracker,
 }
 
 impl Supervisor {
@@ -123,6 +130,7 @@ impl Supervisor {
                 device_tokens,
                 device_tokens_out: tokio::sync::Mutex::new(device_tokens_out),
                 options: SessionOptions::default(),
+                leaving: TaskTracker::new(),
             }),
         }
     }
@@ -215,7 +223,7 @@ impl Supervisor {
         if let Some(row) = self.stored(Some(id)).await?.pop() {
             self.apply(row).await
         } else {
-            self.end(id).await;
+            self.retire(id);
             Ok(())
         }
     }
@@ -226,7 +234,7 @@ impl Supervisor {
         let gone: Vec<Uuid> =
             self.inner.entries.lock().keys().filter(|id| !rows.iter().any(|row| row.id == **id)).copied().collect();
         for id in gone {
-            self.end(id).await;
+            self.retire(id);
         }
         for row in rows {
             let id = row.id;
@@ -267,12 +275,18 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Ends a session.
-    pub async fn end(&self, id: Uuid) {
-        let entry = self.inner.entries.lock().remove(&id);
-        if let Some(entry) = entry {
-            entry.live.gateway.session().stop(GRACE).await;
-        }
+    /// Ends the session of a gateway whose row is gone, without waiting for it. Its main agent goes with it if the gateway
+    /// can be reached: without a row nobody else could remove it.
+    pub fn retire(&self, id: Uuid) {
+        let Some(entry) = self.inner.entries.lock().remove(&id) else { return };
+        self.inner.leaving.spawn(async move {
+            let gateway = &entry.live.gateway;
+            let connected = gateway.session().state().borrow().is_connected();
+            if connected && let Err(failure) = gateway.delete_agent(&rules::main_agent(id), FAREWELL).await {
+                tracing::info!(gateway = %id, error = %failure, "the main agent stays on a gateway that was deleted");
+            }
+            gateway.session().stop(GRACE).await;
+        });
     }
 
     /// Runs all sessions until `stop`.
@@ -314,8 +328,10 @@ impl Supervisor {
                 },
             }
         }
-        let ids: Vec<Uuid> = self.inner.entries.lock().keys().copied().collect();
-        futures::future::join_all(ids.into_iter().map(|id| self.end(id))).await;
+        let entries: Vec<Entry> = self.inner.entries.lock().drain().map(|(_, entry)| entry).collect();
+        futures::future::join_all(entries.iter().map(|entry| entry.live.gateway.session().stop(GRACE))).await;
+        self.inner.leaving.close();
+        self.inner.leaving.wait().await;
         Ok(())
     }
 

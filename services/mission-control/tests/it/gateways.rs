@@ -48,8 +48,11 @@ async fn a_gateway_is_registered_read_changed_and_deleted() {
     })
     .await;
     assert_eq!((&connection["protocol"], &connection["error"]), (&json!(4), &Value::Null));
+    let main = format!("mc-gateway-{}", id(&gateway));
+    eventually("the main agent", || async { fake.agents().contains(&main).then_some(()) }).await;
 
     person.delete(&url).await.expect(200);
+    eventually("the end of the main agent", || async { (!fake.agents().contains(&main)).then_some(()) }).await;
     assert_eq!(person.get(&url).await.detail(404), "Gateway not found");
     assert_eq!(person.delete(&url).await.detail(404), "Gateway not found");
     let feed = eventually("the log", || async {
