@@ -3,8 +3,8 @@
 use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use axum::{
-    extract::{Request, State},
-    middleware::{Next, from_fn_with_state},
+    extract::Request,
+    middleware::{Next, from_fn, from_fn_with_state},
     response::Response,
 };
 use futures::FutureExt;
@@ -48,7 +48,7 @@ pub fn build(edge: &Arc<Edge>) -> BoxCloneService<Request, Response, Infallible>
         )
         .map_response(|response: http::Response<_>| response.map(axum::body::Body::new))
         // Nobody waits for ever, and a defect ends one request only.
-        .layer(from_fn_with_state(edge.clone(), bounded))
+        .layer(from_fn(bounded))
         // REST, gRPC, gRPC-web, health, documents, the page.
         .service(service_fn(move |request: Request| {
             let edge = opened.clone();
@@ -58,7 +58,7 @@ pub fn build(edge: &Arc<Edge>) -> BoxCloneService<Request, Response, Infallible>
 }
 
 /// Ends a request that takes too long or panics with an answer of its own door's form.
-async fn bounded(State(_): State<Arc<Edge>>, request: Request, next: Next) -> Response {
+async fn bounded(request: Request, next: Next) -> Response {
     let form = door::Form::of(&request);
     match tokio::time::timeout(DEADLINE, AssertUnwindSafe(next.run(request)).catch_unwind()).await {
         Ok(Ok(response)) => response,

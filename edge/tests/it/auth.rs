@@ -3,6 +3,7 @@ use std::sync::atomic::Ordering;
 use futures::future::join_all;
 use proto::event::v1::Event;
 use reqwest::{Method, RequestBuilder};
+use transcoder::{Access, Credential};
 
 use crate::{
     BOARD, Port, TOKEN, answer, eventually,
@@ -186,5 +187,67 @@ async fn one_agent_does_not_use_up_what_is_for_others() {
 async fn a_missing_directory_is_no_wrong_token() {
     let port = Port::with(|_| {}, &["board"]).await;
     assert_eq!(status(port.get("/api/v1/boards")).await, 503);
+    port.close().await;
+}
+
+/// Every route of the contract, with an address of its own so that the limit of failures stays out of the way.
+#[tokio::test]
+async fn no_route_is_open_by_mistake() {
+    let port = Port::with(
+        |settings| settings.trusted_proxies = "127.0.0.1".into(),
+        &["org", "agent", "board"],
+    )
+    .await;
+    let mut asked = 0u8;
+    for route in port
+        .context
+        .catalog
+        .routes()
+        .filter(|route| !route.plan.access.contains(&Access::Public))
+    {
+        let path = route
+            .template
+            .replace(['{', '}'], "\u{0}")
+            .split('\u{0}')
+            .enumerate()
+            .fold(String::new(), |path, (place, part)| {
+                path + if place % 2 == 1 { BOARD } else { part }
+            });
+        asked = asked.wrapping_add(1);
+        let call = || {
+            port.request(route.method.clone(), &path)
+                .header("x-forwarded-for", format!("192.0.2.{asked}"))
+                .body("{}")
+        };
+        let what = format!("{} {path}", route.method);
+        assert_eq!(status(call()).await, 401, "nobody: {what}");
+        assert_eq!(status(call().bearer_auth("wrong")).await, 401, "a wrong token: {what}");
+        match route.credential {
+            Credential::Agent => assert_eq!(status(call().bearer_auth(TOKEN)).await, 401, "a person: {what}"),
+            Credential::User => {
+                assert_eq!(
+                    status(call().header("x-agent-token", AGENT_TOKEN)).await,
+                    401,
+                    "an agent: {what}"
+                );
+            }
+            Credential::Any => {}
+        }
+    }
+    assert!(asked > 50, "the contract has routes: {asked}");
+
+    for plan in port.context.catalog.methods() {
+        asked = asked.wrapping_add(1);
+        let call = port
+            .request(Method::POST, &plan.path)
+            .header("x-forwarded-for", format!("192.0.2.{asked}"))
+            .header("content-type", "application/grpc-web+proto")
+            .body(vec![0u8; 5]);
+        let closed = plan.access.iter().all(|access| *access == Access::Service);
+        let expected = if closed { "12" } else { "16" };
+        if !plan.access.contains(&Access::Public) {
+            assert_eq!(send(call).await.headers()["grpc-status"], expected, "{}", plan.path);
+        }
+    }
     port.close().await;
 }
