@@ -171,8 +171,10 @@ async fn still_kept(store: &Store, position: i64) -> Result<()> {
     Ok(())
 }
 
+/// The position to read on from for events of this time or later. A row carries the time its transaction began, which may be earlier than
+/// the event's: a minute of rows is read and looked at for nothing.
 async fn position_before(store: &Store, time: OffsetDateTime) -> Result<i64> {
-    let statement = "SELECT coalesce((SELECT min(position) - 1 FROM outbox WHERE created_at >= $1), (SELECT max(position) FROM outbox), 0)";
+    let statement = "SELECT coalesce((SELECT min(position) - 1 FROM outbox WHERE created_at >= $1 - interval '1 minute'), (SELECT max(position) FROM outbox), 0)";
     Ok(sqlx::query_scalar(statement).bind(time).fetch_one(store.pool()).await?)
 }
 

@@ -36,7 +36,9 @@ pub async fn run(store: Store, bus: Arc<dyn Bus>, stop: CancellationToken) -> Re
     bus.on_wake(store.schema(), store.poke().clone());
     let mut failures = 0;
     while !stop.is_cancelled() {
-        if let Err(error) = turn(&store, &*bus, &stop, &mut failures).await {
+        if let Err(error) = turn(&store, &*bus, &stop, &mut failures).await
+            && !stop.is_cancelled()
+        {
             failures += 1;
             tracing::warn!(schema = store.schema(), error = error.report(), failures, "relaying failed");
             let _ = tokio::time::timeout(backoff(failures, Duration::from_millis(50), Duration::from_secs(5)), stop.cancelled()).await;

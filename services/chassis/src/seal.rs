@@ -74,11 +74,11 @@ mod tests {
     #[test]
     fn opens_only_in_its_place() {
         let sealer = Sealer::new(&SecretString::from("a".repeat(32)));
-        let sealed = sealer.seal("gateway.token:1", b"hunter2").expect("seals");
-        assert!(!sealed.windows(7).any(|window| window == b"hunter2"));
-        assert_eq!(sealer.open("gateway.token:1", &sealed).expect("opens"), b"hunter2");
-        assert!(sealer.open("gateway.token:2", &sealed).is_err());
+        let secret = sealer.seal("gateway.token:1", b"hunter2").expect("seals");
+        assert!(!secret.windows(7).any(|window| window == b"hunter2"));
+        assert_eq!(sealer.open("gateway.token:1", &secret).expect("opens"), b"hunter2");
+        assert!(sealer.open("gateway.token:2", &secret).is_err());
         let other = Sealer::new(&SecretString::from("b".repeat(32)));
-        assert!(other.open("gateway.token:1", &sealed).is_err());
+        assert!(other.open("gateway.token:1", &secret).is_err());
     }
 }

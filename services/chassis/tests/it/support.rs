@@ -93,6 +93,10 @@ impl Rig {
 
     /// Another process's view of the same services: same database, same names in the broker.
     pub fn attach(kind: Kind, url: &str, amqp: String, prefix: &str) -> Self {
+        // Said aloud when asked: RUST_LOG=chassis=debug.
+        if std::env::var_os("RUST_LOG").is_some() {
+            let _ = tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).with_writer(std::io::stderr).try_init();
+        }
         let stop = CancellationToken::new();
         let open = |schema| Store::open(url, schema, 8).expect("the database URL is valid");
         let bus: Arc<dyn Bus> = match kind {
