@@ -33,8 +33,7 @@ fmt: ## format the code
 	cargo fmt --all
 
 bench: ## measure speed and memory on a release build and print the table
-	@scripts/setup
-	scripts/with-services cargo run --release --quiet -p bench
+	@scripts/bench
 
 sqlx: ## refresh .sqlx (the checked queries' cache) after a change of a query or a migration
 	@scripts/sqlx
