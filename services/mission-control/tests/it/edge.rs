@@ -1,0 +1,152 @@
+//! The public port with everything behind it: doors that agree, credentials that end, a database that goes away.
+
+use prost::Message;
+use proto::board::v1::{ListBoardsRequest, ListBoardsResponse, board_service_client::BoardServiceClient};
+use reqwest::Method;
+use serde_json::json;
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use testkit::gateway::{FakeGateway, Options, Release};
+use tonic::{Request, transport::Channel};
+
+use crate::{
+    board::Office,
+    harness::{Harness, Rest, TOKEN, eventually, id},
+    path::team,
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_door_shows_the_same_board() {
+    let office = Office::open().await;
+    let board = office.board("Seen from everywhere", json!({})).await;
+
+    let rest = office.person.get("/api/v1/boards").await.expect(200);
+    assert_eq!((&rest["total"], &rest["items"][0]["id"]), (&json!(1), &json!(board)));
+
+    let channel = Channel::from_shared(office.mc.url.clone())
+        .expect("a url")
+        .connect()
+        .await
+        .expect("HTTP/2");
+    let mut request = Request::new(ListBoardsRequest::default());
+    request
+        .metadata_mut()
+        .insert("authorization", format!("Bearer {TOKEN}").parse().expect("a value"));
+    let native = BoardServiceClient::new(channel)
+        .list_boards(request)
+        .await
+        .expect("boards")
+        .into_inner();
+    assert_eq!(native.items[0].id, board);
+
+    let web = office
+        .person
+        .request(Method::POST, "/missioncontrol.board.v1.BoardService/ListBoards")
+        .header("content-type", "application/grpc-web+proto")
+        .body(vec![0u8; 5])
+        .send()
+        .await
+        .expect("the edge answers")
+        .bytes()
+        .await
+        .expect("a body");
+    let length = u32::from_be_bytes(web[1..5].try_into().expect("a head")) as usize;
+    assert_eq!(ListBoardsResponse::decode(&web[5..5 + length]).expect("boards"), native);
+
+    let page = office.mc.nobody().get("/").await.expect(200);
+    assert!(page.as_str().expect("a text").contains("Mission Control"));
+    let ready = office.mc.nobody().get("/readyz").await.expect(200);
+    assert_eq!(ready, json!({"ok": true}));
+    office.mc.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agents_token_is_checked_and_ends_with_the_agent() {
+    let fake = FakeGateway::start(Options::release(Release::Latest)).await;
+    let mc = Harness::start().await;
+    let person = mc.person();
+    let team = team(&person, &fake, "Alpha").await;
+    let agent = mc.agent(&team.token);
+    let boards = agent.get("/api/v1/agent/boards").await.expect(200);
+    assert_eq!(boards["items"][0]["id"], team.board["id"]);
+    let (key, secret) = team.token.split_once('.').expect("key id and secret");
+    let other = if secret.ends_with('A') { "B" } else { "A" };
+    for wrong in [
+        format!("{key}.{}{other}", &secret[..secret.len() - 1]),
+        secret.to_owned(),
+        format!("{key}."),
+    ] {
+        let refused = mc.agent(&wrong).get("/api/v1/agent/boards").await;
+        assert_eq!(refused.detail(401), "Unauthorized", "{wrong:?}");
+    }
+
+    person
+        .delete(&format!("/api/v1/agents/{}", id(&team.agent)))
+        .await
+        .expect(200);
+    eventually("the end of the token", || async {
+        (agent.get("/api/v1/agent/boards").await.status == 401).then_some(())
+    })
+    .await;
+    mc.stop().await;
+}
+
+/// Lets nobody into a database, or everybody again.
+async fn gate(url: &str, open: bool) {
+    let admin = std::env::var("TEST_DATABASE_URL").expect("TEST_DATABASE_URL is set");
+    let name = url.rsplit('/').next().expect("a name");
+    let mut connection = PgConnection::connect(&admin).await.expect("the server answers");
+    connection
+        .execute(AssertSqlSafe(format!(
+            "ALTER DATABASE {name} WITH ALLOW_CONNECTIONS {open}"
+        )))
+        .await
+        .expect("altered");
+    if !open {
+        connection
+            .execute(AssertSqlSafe(format!(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+            )))
+            .await
+            .expect("ended");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_went_away_is_said_and_survived() {
+    let mc = Harness::start().await;
+    let person = mc.person();
+    person.get("/api/v1/boards").await.expect(200);
+    gate(&mc.database.url, false).await;
+
+    let missing = eventually("the database is missed", || async {
+        let answer = mc.nobody().get("/readyz").await;
+        (answer.status == 503).then_some(answer.body)
+    })
+    .await;
+    assert!(
+        missing["missing"]
+            .as_array()
+            .expect("a list")
+            .contains(&json!("database")),
+        "{missing}"
+    );
+    assert_eq!(mc.nobody().get("/health").await.status, 200, "the process lives");
+    let refused = Rest::answer(person.request(Method::GET, "/api/v1/boards")).await;
+    assert!(refused.headers.contains_key("retry-after"), "{:?}", refused.headers);
+    let detail = refused.detail(503);
+    assert!(
+        !detail.to_string().contains("postgres"),
+        "nothing of the inside: {detail}"
+    );
+
+    gate(&mc.database.url, true).await;
+    eventually("the database is back", || async {
+        (person.get("/api/v1/boards").await.status == 200).then_some(())
+    })
+    .await;
+    eventually("everything is ready", || async {
+        (mc.nobody().get("/readyz").await.status == 200).then_some(())
+    })
+    .await;
+    mc.stop().await;
+}
