@@ -205,17 +205,14 @@ impl Agents {
         )
         .fetch_optional(self.app.store.pool())
         .await?;
-        let id = match known {
-            Some(agent) => {
-                if let Some(board) = agent.board_id {
-                    caller.may_write_board(organization, board)?;
-                }
-                agent.id
+        let id = if let Some(agent) = known {
+            if let Some(board) = agent.board_id {
+                caller.may_write_board(organization, board)?;
             }
-            None => {
-                let new = CreateAgentRequest { board_id: request.board_id, name, ..CreateAgentRequest::default() };
-                uuid_of(&self.create(caller, new).await?.id)?
-            }
+            agent.id
+        } else {
+            let new = CreateAgentRequest { board_id: request.board_id, name, ..CreateAgentRequest::default() };
+            uuid_of(&self.create(caller, new).await?.id)?
         };
         heartbeat::heartbeat(&self.app, caller, id, request.status.as_deref()).await
     }

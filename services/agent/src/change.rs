@@ -48,7 +48,11 @@ pub async fn update(app: &App, caller: &Caller, request: UpdateAgentRequest) -> 
     if let Some(template) = mask.field("soul_template", request.soul_template) {
         after.soul_template = rules::template(template);
     }
-    let board = mask.field("board_id", request.board_id.as_deref());
+    let board = match mask.field("board_id", request.board_id.as_deref()) {
+        None => Place::Stays,
+        Some(None) => Place::Nowhere,
+        Some(Some(id)) => Place::Board(uuid_of(id)?),
+    };
     place(&before, &mut after, mask.field("is_gateway_main", request.is_gateway_main).flatten(), board)?;
 
     let board = match after.board_id {
@@ -117,13 +121,21 @@ pub async fn update(app: &App, caller: &Caller, request: UpdateAgentRequest) -> 
     Ok(row.to_proto())
 }
 
+/// What an update says of an agent's board.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Stays,
+    Nowhere,
+    Board(Uuid),
+}
+
 /// Moves an agent between boards, as far as that is possible.
-fn place(before: &AgentRow, after: &mut AgentRow, main: Option<bool>, board: Option<Option<&str>>) -> Result<()> {
+fn place(before: &AgentRow, after: &mut AgentRow, main: Option<bool>, board: Place) -> Result<()> {
     let is_main = before.board_id.is_none();
     match (main.unwrap_or(is_main), is_main) {
         (true, true) => return Ok(()),
         (true, false) => return Err(Error::conflict("The gateway has its main agent already.")),
-        (false, true) if board.flatten().is_none() => {
+        (false, true) if !matches!(board, Place::Board(_)) => {
             return Err(Error::unprocessable("board_id is required when converting a gateway-main agent to board scope"));
         }
         (false, true) => {
@@ -132,10 +144,9 @@ fn place(before: &AgentRow, after: &mut AgentRow, main: Option<bool>, board: Opt
         (false, false) => {}
     }
     match board {
-        None => {}
-        Some(None) => return Err(Error::unprocessable("board_id cannot be null: an agent works on a board.")),
-        Some(Some(id)) => {
-            let id = uuid_of(id)?;
+        Place::Stays => {}
+        Place::Nowhere => return Err(Error::unprocessable("board_id cannot be null: an agent works on a board.")),
+        Place::Board(id) => {
             if before.is_board_lead && before.board_id != Some(id) {
                 return Err(Error::conflict("A board's lead cannot move to another board."));
             }

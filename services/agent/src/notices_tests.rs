@@ -23,6 +23,9 @@ fn task(status: TaskStatus, owner: Option<Uuid>) -> Task {
 }
 
 type State = (TaskStatus, Option<Uuid>);
+type Told = (Uuid, Reason);
+type TaskCase = (&'static str, Option<Uuid>, Option<State>, State, Vec<Told>);
+type CommentCase = (&'static str, Option<Uuid>, &'static str, &'static [Told]);
 
 #[test]
 fn task_changes_are_told_to_whom_they_concern() {
@@ -30,7 +33,7 @@ fn task_changes_are_told_to_whom_they_concern() {
     use TaskStatus::{Done, InProgress, Inbox, Review};
     let stranger = Uuid::from_u128(99);
     #[rustfmt::skip]
-    let cases: Vec<(&str, Option<Uuid>, Option<State>, State, Vec<(Uuid, Reason)>)> = vec![
+    let cases: Vec<TaskCase> = vec![
         ("a person creates", None, None, (Inbox, None), vec![(LEAD, NewTask)]),
         ("a person creates and assigns", None, None, (Inbox, Some(ADA)), vec![(ADA, Assigned), (LEAD, NewTask)]),
         ("a person creates for the lead", None, None, (Inbox, Some(LEAD)), vec![(LEAD, Assigned)]),
@@ -90,7 +93,7 @@ fn mentions_are_names_after_an_at_sign() {
 #[test]
 fn comments_reach_the_mentioned_or_the_owner() {
     let owned = task(TaskStatus::InProgress, Some(ADA));
-    let cases: [(&str, Option<Uuid>, &str, &[(Uuid, Reason)]); 8] = [
+    let cases: [CommentCase; 8] = [
         ("no mention", None, "how is it going?", &[(ADA, Reason::Comment)]),
         ("the owner itself", Some(ADA), "half done", &[]),
         ("by full name", None, "@bob look", &[(BOB, Reason::Mention)]),

@@ -229,6 +229,8 @@ impl<'a> Pass<'a> {
         } else if next.is_none() && self.row.last_wake_at.is_some() && self.row.last_seen_at >= self.row.last_wake_at {
             set_condition(&mut self.conditions, "CheckedIn", "true", "Seen", "The agent called after it was woken.", now);
         }
+        // What was wished for meanwhile stays.
+        let fulfilled: Vec<String> = self.row.wishes.as_object().map(|wishes| wishes.keys().cloned().collect()).unwrap_or_default();
         let caller = self.app.itself(self.row.organization_id);
         let mut tx = self.app.store.begin().await?;
         let row = agents!(
@@ -236,8 +238,8 @@ impl<'a> Pass<'a> {
                  last_provision_error = CASE WHEN $9 THEN $10 END, \
                  observed_generation = CASE WHEN $5 THEN $4 ELSE a.observed_generation END, \
                  applied_digest = CASE WHEN $5 AND a.desired_generation = $4 THEN $6 ELSE a.applied_digest END, \
-                 wishes = CASE WHEN a.desired_generation = $4 AND a.wishes = $7 THEN '{}' ELSE a.wishes END, \
-                 next_attempt_at = CASE WHEN a.desired_generation = $4 AND a.wishes = $7 AND a.deleting_at IS NULL THEN $8 ELSE now() END, \
+                 wishes = CASE WHEN a.desired_generation = $4 THEN a.wishes - $7::text[] ELSE a.wishes END, \
+                 next_attempt_at = CASE WHEN a.desired_generation = $4 AND a.wishes - $7::text[] = '{}' AND a.deleting_at IS NULL THEN $8 ELSE now() END, \
                  wake_attempts = CASE WHEN $11 THEN $12 ELSE a.wake_attempts END, \
                  last_wake_at = CASE WHEN $11 THEN now() ELSE a.last_wake_at END, \
                  status = CASE WHEN a.deleting_at IS NOT NULL THEN a.status \
@@ -253,7 +255,7 @@ impl<'a> Pass<'a> {
             self.row.desired_generation,
             observed,
             digest,
-            self.row.wishes,
+            &fulfilled,
             next,
             gave_up,
             SILENT,

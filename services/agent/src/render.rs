@@ -96,7 +96,7 @@ impl Default for Renderer {
 impl Renderer {
     /// The files of an agent. BOOTSTRAP.md is for leads, when asked for; empty files are left out.
     pub fn files(&self, scene: &Scene<'_>, bootstrap: bool) -> Result<Vec<File>> {
-        let context = context(scene);
+        let values = context(scene);
         let mut files = Vec::with_capacity(TEMPLATES.len());
         for (name, _) in TEMPLATES {
             let own = match name {
@@ -106,11 +106,11 @@ impl Renderer {
                 _ => None,
             };
             let content = match own {
-                Some((field, source)) => self.custom(field, source, &context)?,
+                Some((field, source)) => self.custom(field, source, &values)?,
                 None => self
                     .environment
                     .get_template(name)
-                    .and_then(|template| template.render(&context))
+                    .and_then(|template| template.render(&values))
                     .map_err(Error::internal)?,
             };
             let content = content.trim();

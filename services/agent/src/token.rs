@@ -71,8 +71,8 @@ pub fn seal(sealer: &chassis::seal::Sealer, agent: Uuid, minted: &Minted) -> Res
 }
 
 /// The raw token of an agent, for its files.
-pub fn open(sealer: &chassis::seal::Sealer, agent: Uuid, sealed: &[u8]) -> Result<SecretString> {
-    let raw = sealer.open(&place(agent), sealed)?;
+pub fn open(sealer: &chassis::seal::Sealer, agent: Uuid, stored: &[u8]) -> Result<SecretString> {
+    let raw = sealer.open(&place(agent), stored)?;
     String::from_utf8(raw).map(SecretString::from).map_err(Error::internal)
 }
 
@@ -191,9 +191,9 @@ mod tests {
     fn sealed_tokens_open_for_their_agent_only() {
         let sealer = chassis::seal::Sealer::new(&SecretString::from("k".repeat(32)));
         let (agent, minted) = (Uuid::now_v7(), mint().expect("mints"));
-        let sealed = seal(&sealer, agent, &minted).expect("seals");
-        assert_eq!(open(&sealer, agent, &sealed).expect("opens").expose_secret(), minted.raw.expose_secret());
-        assert!(open(&sealer, Uuid::now_v7(), &sealed).is_err());
+        let stored = seal(&sealer, agent, &minted).expect("seals");
+        assert_eq!(open(&sealer, agent, &stored).expect("opens").expose_secret(), minted.raw.expose_secret());
+        assert!(open(&sealer, Uuid::now_v7(), &stored).is_err());
     }
 
     #[tokio::test]
