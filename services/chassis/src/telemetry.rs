@@ -1,8 +1,10 @@
 //! Logs, traces and metrics.
 
+use std::io::IsTerminal;
+
 use std::collections::HashMap;
 
-use metrics_exporter_prometheus::PrometheusBuilder;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 pub use metrics_exporter_prometheus::PrometheusHandle as MetricsHandle;
 use opentelemetry::{propagation::TextMapPropagator, trace::TracerProvider};
 use opentelemetry_otlp::WithExportConfig;
@@ -15,6 +17,9 @@ use crate::{
     identity::TRACEPARENT,
     settings::{LogFormat, Settings},
 };
+
+/// Upper bounds of durations, in seconds: histograms of several processes can be added up, quantiles cannot.
+const BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
 /// Keeps telemetry alive; flushes traces when dropped.
 pub struct Telemetry {
@@ -29,7 +34,7 @@ impl Telemetry {
         let filter = EnvFilter::try_new(&settings.log_level)?;
         let logs = match settings.log_format {
             LogFormat::Json => tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(std::io::stderr).boxed(),
-            LogFormat::Text => tracing_subscriber::fmt::layer().with_writer(std::io::stderr).boxed(),
+            LogFormat::Text => tracing_subscriber::fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr).boxed(),
         };
         let traces = if settings.otlp_endpoint.is_empty() {
             None
@@ -44,7 +49,9 @@ impl Telemetry {
         };
         let spans = traces.as_ref().map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("mission-control")));
         tracing_subscriber::registry().with(filter).with(logs).with(spans).init();
-        let metrics = PrometheusBuilder::new().install_recorder()?;
+        let metrics = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &BUCKETS)?
+            .install_recorder()?;
         Ok(Self { metrics, traces })
     }
 }
