@@ -1,16 +1,15 @@
-//! The public port with everything behind it: doors that agree, credentials that end, a database that goes away.
+//! The public port with everything behind it: doors that agree, credentials that end.
 
 use prost::Message;
 use proto::board::v1::{ListBoardsRequest, ListBoardsResponse, board_service_client::BoardServiceClient};
 use reqwest::Method;
 use serde_json::json;
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use testkit::gateway::{FakeGateway, Options, Release};
 use tonic::{Request, transport::Channel};
 
 use crate::{
     board::Office,
-    harness::{Harness, Rest, TOKEN, eventually, id},
+    harness::{Harness, TOKEN, eventually, id},
     path::team,
 };
 
@@ -85,67 +84,6 @@ async fn an_agents_token_is_checked_and_ends_with_the_agent() {
         .expect(200);
     eventually("the end of the token", || async {
         (agent.get("/api/v1/agent/boards").await.status == 401).then_some(())
-    })
-    .await;
-    mc.stop().await;
-}
-
-/// Lets nobody into a database, or everybody again.
-async fn gate(url: &str, open: bool) {
-    let admin = std::env::var("TEST_DATABASE_URL").expect("TEST_DATABASE_URL is set");
-    let name = url.rsplit('/').next().expect("a name");
-    let mut connection = PgConnection::connect(&admin).await.expect("the server answers");
-    connection
-        .execute(AssertSqlSafe(format!(
-            "ALTER DATABASE {name} WITH ALLOW_CONNECTIONS {open}"
-        )))
-        .await
-        .expect("altered");
-    if !open {
-        connection
-            .execute(AssertSqlSafe(format!(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
-            )))
-            .await
-            .expect("ended");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_that_went_away_is_said_and_survived() {
-    let mc = Harness::start().await;
-    let person = mc.person();
-    person.get("/api/v1/boards").await.expect(200);
-    gate(&mc.database.url, false).await;
-
-    let missing = eventually("the database is missed", || async {
-        let answer = mc.nobody().get("/readyz").await;
-        (answer.status == 503).then_some(answer.body)
-    })
-    .await;
-    assert!(
-        missing["missing"]
-            .as_array()
-            .expect("a list")
-            .contains(&json!("database")),
-        "{missing}"
-    );
-    assert_eq!(mc.nobody().get("/health").await.status, 200, "the process lives");
-    let refused = Rest::answer(person.request(Method::GET, "/api/v1/boards")).await;
-    assert!(refused.headers.contains_key("retry-after"), "{:?}", refused.headers);
-    let detail = refused.detail(503);
-    assert!(
-        !detail.to_string().contains("postgres"),
-        "nothing of the inside: {detail}"
-    );
-
-    gate(&mc.database.url, true).await;
-    eventually("the database is back", || async {
-        (person.get("/api/v1/boards").await.status == 200).then_some(())
-    })
-    .await;
-    eventually("everything is ready", || async {
-        (mc.nobody().get("/readyz").await.status == 200).then_some(())
     })
     .await;
     mc.stop().await;
