@@ -1,8 +1,6 @@
 //! Logs, traces and metrics.
 
-use std::io::IsTerminal;
-
-use std::collections::HashMap;
+use std::{collections::HashMap, io::IsTerminal};
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 pub use metrics_exporter_prometheus::PrometheusHandle as MetricsHandle;
