@@ -81,9 +81,16 @@ pub async fn agents(server: &Server, world: &World, count: i32) -> anyhow::Resul
     Ok(())
 }
 
-/// The query that a list of 200 tasks stands on, as the board service asks it.
-pub fn tasks_query(board: &str) -> String {
-    board::LIST_TASKS.replace("$BOARD", &format!("'{board}'"))
+/// The query that a list of 200 tasks stands on: what the server asked last, with this board's values in place of its parameters.
+pub async fn tasks_query(server: &Server, board: &str) -> anyhow::Result<String> {
+    let mut connection = PgConnection::connect(&server.database_url).await?;
+    let query: String = sqlx::query_scalar("SELECT query FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND query LIKE 'SELECT t.id, %task_dependencies%LIMIT $5%' LIMIT 1")
+        .fetch_one(&mut connection)
+        .await
+        .context("the query of the list was not found")?;
+    connection.close().await?;
+    let values = [format!("'{board}'::uuid"), "NULL::text[]".into(), "NULL::uuid".into(), "false".into(), "200".into(), "0".into()];
+    Ok(values.iter().enumerate().fold(query, |query, (index, value)| query.replace(&format!("${}", index + 1), value)).replace('\n', " "))
 }
 
 fn id(resource: &Value) -> anyhow::Result<String> {

@@ -62,8 +62,9 @@ impl Model {
             .spawn()
             .expect("node runs the model");
         let url = format!("http://127.0.0.1:{port}");
+        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build().expect("a client");
         for _ in 0..200 {
-            if reqwest::get(format!("{url}/healthz")).await.is_ok() {
+            if client.get(format!("{url}/healthz")).send().await.is_ok() {
                 return Self { url, child };
             }
             tokio::time::sleep(Duration::from_millis(50)).await;

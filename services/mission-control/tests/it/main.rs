@@ -3,9 +3,13 @@
 mod agents;
 mod approvals;
 mod board;
+mod edge;
+mod faults;
 mod gateways;
 mod harness;
+mod isolation;
 mod org;
 mod path;
 mod task_streams;
 mod tasks;
+mod webhooks;

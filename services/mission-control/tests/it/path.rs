@@ -134,6 +134,11 @@ async fn from_a_board_to_a_finished_task() {
     assert_eq!(deliveries["total"], 2, "{deliveries:#}");
 
     // Templates are rendered again; nothing differs, so nothing is sent.
+    eventually("settling the agents", || async {
+        let provisioning = person.get(&format!("/api/v1/agents/{agent}/provisioning")).await.expect(200);
+        (provisioning["observed_generation"] == provisioning["desired_generation"] && provisioning["next_attempt_at"].is_null()).then_some(())
+    })
+    .await;
     fake.clear_calls();
     let synced = person.post(&format!("/api/v1/gateways/{}/templates/sync", id(&team.gateway)), json!({})).await.expect(200);
     assert_eq!((&synced["agents_updated"], &synced["errors"]), (&json!(1), &json!([])), "{synced:#}");
