@@ -1,8 +1,13 @@
 //! What the board asks before it lets a task move.
 
 use chassis::{Error, Store, identity::uuid_of};
-use proto::approval::v1::{CheckTaskRequest, CheckTaskResponse, gate_service_server::GateService};
+use proto::approval::v1::{
+    Approval, ApprovalCounts, CheckTaskRequest, CheckTaskResponse, SummarizeBoardRequest, SummarizeBoardResponse,
+    TaskApprovalCounts, gate_service_server::GateService,
+};
 use tonic::{Request, Response, Status};
+
+use crate::rows::Row;
 
 /// The service behind gates.
 pub struct Gate {
@@ -26,6 +31,48 @@ impl GateService for Gate {
         Ok(Response::new(CheckTaskResponse {
             has_pending: row.pending,
             has_approved: row.approved,
+        }))
+    }
+
+    async fn summarize_board(
+        &self,
+        request: Request<SummarizeBoardRequest>,
+    ) -> Result<Response<SummarizeBoardResponse>, Status> {
+        let board = uuid_of(&request.get_ref().board_id)?;
+        let rows = sqlx::query_as!(
+            Row,
+            r#"SELECT a.id, a.organization_id, a.board_id, a.action_type, a.payload::text, a.confidence, a.rubric_scores::text, a.status, a.agent_id,
+                      a.requested_by_user_id, a.created_at, a.resolved_at, a.resolved_by_user_id, a.resolved_by_name, a.decision_reason,
+                      ARRAY(SELECT l.task_id FROM approval.links l WHERE l.approval_id = a.id ORDER BY l.position) AS "task_ids!",
+                      ARRAY(SELECT l.title FROM approval.links l WHERE l.approval_id = a.id ORDER BY l.position) AS "titles!"
+               FROM approval.approvals a WHERE a.board_id = $1 ORDER BY a.created_at DESC, a.id DESC LIMIT $2"#,
+            board,
+            i64::from(request.get_ref().limit.max(0))
+        )
+        .fetch_all(self.store.pool());
+        let waiting = sqlx::query_scalar!(
+            r#"SELECT count(*)::int AS "count!" FROM approval.approvals WHERE board_id = $1 AND status = 'pending'"#,
+            board
+        )
+        .fetch_one(self.store.pool());
+        let per_task = sqlx::query!(
+            r#"SELECT l.task_id, count(*)::int AS "all!", (count(*) FILTER (WHERE l.status = 'pending'))::int AS "pending!"
+               FROM approval.approvals a JOIN approval.links l ON l.approval_id = a.id WHERE a.board_id = $1 GROUP BY l.task_id"#,
+            board
+        )
+        .fetch_all(self.store.pool());
+        let (rows, waiting, per_task) = futures::try_join!(rows, waiting, per_task).map_err(Error::from)?;
+        let task_counts = per_task.into_iter().map(|row| TaskApprovalCounts {
+            task_id: row.task_id.to_string(),
+            approvals_count: row.all,
+            approvals_pending_count: row.pending,
+        });
+        Ok(Response::new(SummarizeBoardResponse {
+            approvals: rows.iter().map(Approval::from).collect(),
+            counts: Some(ApprovalCounts {
+                pending_approvals_count: waiting,
+                task_counts: task_counts.collect(),
+            }),
         }))
     }
 }

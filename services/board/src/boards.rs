@@ -20,7 +20,7 @@ use time::OffsetDateTime;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use crate::{Service, rules::Gates, tasks::BoardFacts};
+use crate::{Service, groups, rules::Gates, tasks::BoardFacts};
 
 /// A board as it is stored.
 #[derive(Clone, Debug)]
@@ -106,6 +106,20 @@ impl BoardRow {
         }
     }
 
+    /// The group it is in.
+    pub fn group(&self) -> Option<Uuid> {
+        self.board_group_id
+    }
+
+    /// The board after its group is gone.
+    pub fn without_group(&self, at: OffsetDateTime) -> Self {
+        Self {
+            board_group_id: None,
+            updated_at: at,
+            ..self.clone()
+        }
+    }
+
     /// A confirmed goal says what is to be reached and how that is measured.
     fn has_goal(&self) -> bool {
         let measured = self.success_metrics.as_deref().is_some_and(|json| {
@@ -177,6 +191,30 @@ pub async fn of_gateway(pool: &PgPool, gateway: Uuid) -> Result<Vec<BoardRow>> {
     Ok(select_boards!("WHERE gateway_id = $1 ORDER BY created_at, id", gateway)
         .fetch_all(pool)
         .await?)
+}
+
+/// Boards of a group, by name.
+pub async fn of_group(pool: &PgPool, group: Uuid) -> Result<Vec<BoardRow>> {
+    Ok(
+        select_boards!("WHERE board_group_id = $1 ORDER BY lower(name), created_at, id", group)
+            .fetch_all(pool)
+            .await?,
+    )
+}
+
+/// Takes all boards out of a group and answers them as they were.
+pub async fn leave_group(connection: &mut PgConnection, group: Uuid, at: OffsetDateTime) -> Result<Vec<BoardRow>> {
+    let rows = select_boards!("WHERE board_group_id = $1 ORDER BY id FOR NO KEY UPDATE", group)
+        .fetch_all(&mut *connection)
+        .await?;
+    sqlx::query!(
+        "UPDATE board.boards SET board_group_id = NULL, updated_at = $2 WHERE board_group_id = $1",
+        group,
+        at
+    )
+    .execute(connection)
+    .await?;
+    Ok(rows)
 }
 
 /// Boards of these organizations or gateways, locked.
@@ -330,9 +368,9 @@ impl Service {
             updated_at: now,
         };
         check_goal(&row)?;
-        check_group(row.board_group_id)?;
         self.outside.check_gateway(caller, organization, gateway).await?;
         let mut tx = self.store.begin().await?;
+        groups::check_reference(&mut tx, organization, row.board_group_id).await?;
         sqlx::query!(
             "INSERT INTO board.boards (id, organization_id, name, slug, description, gateway_id, board_group_id, board_type, objective, \
                success_metrics, target_date, goal_confirmed, goal_source, require_approval_for_done, require_review_before_done, \
@@ -405,7 +443,9 @@ impl Service {
         }
         if let Some(group) = mask.field("board_group_id", request.board_group_id) {
             row.board_group_id = optional_uuid(group.as_ref())?;
-            check_group(row.board_group_id)?;
+            if row.board_group_id != old.board_group_id {
+                groups::check_reference(&mut tx, row.organization_id, row.board_group_id).await?;
+            }
         }
         row.board_type = mask
             .required("board_type", request.board_type)?
@@ -534,12 +574,4 @@ fn check_goal(row: &BoardRow) -> Result<()> {
         field: String::new(),
         message: message.to_owned(),
     }]))
-}
-
-/// Groups of boards cannot be made yet, so that no id is one.
-fn check_group(group: Option<Uuid>) -> Result<()> {
-    match group {
-        None => Ok(()),
-        Some(_) => Err(Error::unprocessable("board_group_id is invalid")),
-    }
 }

@@ -4,8 +4,12 @@ use std::sync::Arc;
 
 use chassis::{Context, Result, Role, Schema, Store, bus::Consumer, live::Feed};
 use proto::board::v1::{
-    board_directory_service_server::BoardDirectoryServiceServer, board_service_server::BoardServiceServer,
-    tag_service_server::TagServiceServer, task_service_server::TaskServiceServer,
+    board_directory_service_server::BoardDirectoryServiceServer,
+    board_group_directory_service_server::BoardGroupDirectoryServiceServer,
+    board_group_service_server::BoardGroupServiceServer, board_service_server::BoardServiceServer,
+    group_memory_service_server::GroupMemoryServiceServer, memory_service_server::MemoryServiceServer,
+    snapshot_service_server::SnapshotServiceServer, tag_service_server::TagServiceServer,
+    task_service_server::TaskServiceServer,
 };
 use sqlx::migrate::Migrator;
 
@@ -13,9 +17,12 @@ mod boards;
 mod comments;
 mod consumers;
 mod directory;
+mod groups;
+mod memory;
 mod mentions;
 mod outside;
 pub mod rules;
+mod snapshot;
 mod tags;
 mod tasks;
 mod watch;
@@ -54,6 +61,11 @@ pub fn role(context: &Context) -> Result<Role> {
         .service(BoardServiceServer::new(service.clone()))
         .service(TaskServiceServer::new(service.clone()))
         .service(TagServiceServer::new(service.clone()))
+        .service(BoardGroupServiceServer::new(service.clone()))
+        .service(MemoryServiceServer::new(service.clone()))
+        .service(GroupMemoryServiceServer::new(service.clone()))
+        .service(SnapshotServiceServer::new(service.clone()))
+        .service(BoardGroupDirectoryServiceServer::new(service.clone()))
         .service(BoardDirectoryServiceServer::new(service))
         .store(context, &store)
         .consumer(context, departures))

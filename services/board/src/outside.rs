@@ -3,9 +3,11 @@
 use chassis::{Caller, Error, Result, channel::Peers, error::Kind};
 use proto::{
     agent::v1::{
-        ListBoardAgentsRequest, LookupAgentsRequest, agent_directory_service_client::AgentDirectoryServiceClient,
+        Agent, ListBoardAgentsRequest, LookupAgentsRequest, agent_directory_service_client::AgentDirectoryServiceClient,
     },
-    approval::v1::{CheckTaskRequest, gate_service_client::GateServiceClient},
+    approval::v1::{
+        CheckTaskRequest, SummarizeBoardRequest, SummarizeBoardResponse, gate_service_client::GateServiceClient,
+    },
     gateway::v1::{LookupGatewayRequest, gateway_runtime_service_client::GatewayRuntimeServiceClient},
 };
 use uuid::Uuid;
@@ -41,6 +43,46 @@ impl Outside {
             pending: state.has_pending,
             approved: state.has_approved,
         })
+    }
+
+    /// Approvals of a board, the newest ones up to a limit, and how many wait.
+    pub async fn approvals_of_board(
+        &self,
+        caller: &Caller,
+        organization: Uuid,
+        board: Uuid,
+        limit: i32,
+    ) -> Result<SummarizeBoardResponse> {
+        let peer = self.peers.as_service("approval", Some(organization), Some(caller));
+        let request = SummarizeBoardRequest {
+            board_id: board.to_string(),
+            limit,
+        };
+        Ok(GateServiceClient::new(peer).summarize_board(request).await?.into_inner())
+    }
+
+    /// The agents of a board, oldest first.
+    pub async fn agents_of_board(&self, caller: &Caller, organization: Uuid, board: Uuid) -> Result<Vec<Agent>> {
+        let peer = self.peers.as_service("agent", Some(organization), Some(caller));
+        let request = ListBoardAgentsRequest {
+            board_id: board.to_string(),
+        };
+        let found = AgentDirectoryServiceClient::new(peer).list_board_agents(request).await?;
+        Ok(found.into_inner().agents)
+    }
+
+    /// Agents of an organization by id, those that exist.
+    pub async fn agents(&self, caller: &Caller, organization: Uuid, ids: &[Uuid]) -> Result<Vec<Agent>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let peer = self.peers.as_service("agent", Some(organization), Some(caller));
+        let request = LookupAgentsRequest {
+            organization_id: organization.to_string(),
+            agent_ids: ids.iter().map(Uuid::to_string).collect(),
+        };
+        let found = AgentDirectoryServiceClient::new(peer).lookup_agents(request).await?;
+        Ok(found.into_inner().agents)
     }
 
     /// The agent that leads a board.

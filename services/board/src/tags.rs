@@ -85,8 +85,8 @@ async fn find(connection: &mut PgConnection, caller: &Caller, id: &str, lock: bo
     }
 }
 
-/// A short name made of a text: lower case, runs of other characters than letters and digits become one `-`.
-fn slug(text: &str) -> String {
+/// A text in lower case, runs of other characters than letters and digits as one `-`; empty when there are none.
+pub fn dashed(text: &str) -> String {
     let mut slug = String::with_capacity(text.len());
     for c in text.chars().flat_map(char::to_lowercase) {
         if c.is_ascii_alphanumeric() {
@@ -95,11 +95,15 @@ fn slug(text: &str) -> String {
             slug.push('-');
         }
     }
-    let slug = slug.trim_end_matches('-');
-    if slug.is_empty() {
-        "tag".to_owned()
-    } else {
-        slug.to_owned()
+    slug.truncate(slug.trim_end_matches('-').len());
+    slug
+}
+
+/// A short name made of a text.
+fn slug(text: &str) -> String {
+    match dashed(text) {
+        slug if slug.is_empty() => "tag".to_owned(),
+        slug => slug,
     }
 }
 

@@ -3,6 +3,7 @@
 mod create;
 mod dependents;
 mod links;
+mod overview;
 mod read;
 mod rows;
 mod update;
@@ -21,6 +22,7 @@ use proto::{
 };
 use tonic::{Request, Response, Status};
 
+pub use overview::{foremost, of_board};
 pub use rows::{BoardFacts, Loaded, TaskRow, load, rows_by_id, rows_of_agents};
 
 use crate::Service;
