@@ -11,7 +11,10 @@ use chassis::{
 };
 use moka::future::Cache;
 use proto::{
-    board::v1::{Board, LookupBoardRequest, board_directory_service_client::BoardDirectoryServiceClient},
+    board::v1::{
+        Board, LookupBoardGroupRequest, LookupBoardGroupResponse, LookupBoardRequest,
+        board_directory_service_client::BoardDirectoryServiceClient, board_group_directory_service_client::BoardGroupDirectoryServiceClient,
+    },
     gateway::v1::{Gateway, LookupGatewayRequest, gateway_runtime_service_client::GatewayRuntimeServiceClient},
     org::v1::{GetOwnerProfileRequest, User, directory_service_client::DirectoryServiceClient},
 };
@@ -88,6 +91,13 @@ impl App {
     /// The board service.
     pub fn board_directory(&self) -> BoardDirectoryServiceClient<Peer> {
         BoardDirectoryServiceClient::new(self.peer("board", None))
+    }
+
+    /// A group of boards with its boards; `None` when there is none.
+    pub async fn board_group(&self, id: &str) -> Result<Option<LookupBoardGroupResponse>> {
+        let request = LookupBoardGroupRequest { group_id: id.to_owned() };
+        let mut client = BoardGroupDirectoryServiceClient::new(self.peer("board", None));
+        found(client.lookup_board_group(request).await.map(tonic::Response::into_inner).map_err(Error::from))
     }
 
     /// A board; [`Kind::NotFound`] when there is none.

@@ -10,6 +10,7 @@ use sqlx::migrate::Migrator;
 mod agents;
 mod app;
 mod change;
+mod chat;
 mod consumers;
 mod create;
 mod directory;
@@ -45,6 +46,7 @@ pub fn role(context: &Context) -> Result<Role> {
         .service(AgentDirectoryServiceServer::new(directory::Directory { app: app.clone() }))
         .consumer(context, consumers::places(&app))
         .consumer(context, consumers::notices(&app))
+        .consumer(context, chat::messages(&app))
         .task("agent-touches", move |stop| presence::write_touches(touching.clone(), stop))
         .task("agent-silence", move |stop| presence::watch_silence(silence.clone(), stop))
         .task("agent-changes", move |stop| presence::follow_changes(following.clone(), bus.clone(), stop))

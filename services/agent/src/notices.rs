@@ -136,7 +136,8 @@ pub fn mentions(text: &str) -> Vec<String> {
     found
 }
 
-fn is_called(member: &Member, mention: &str) -> bool {
+/// Whether a mention is the agent's: its name, the first word of it, or `lead` for the board's lead.
+pub fn is_called(member: &Member, mention: &str) -> bool {
     let name = member.name.trim().to_lowercase();
     let first = name.split_whitespace().next().unwrap_or_default();
     (mention == "lead" && member.is_lead) || (!name.is_empty() && (name == mention || first == mention))

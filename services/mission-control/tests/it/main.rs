@@ -6,6 +6,7 @@ mod board;
 mod edge;
 mod faults;
 mod gateways;
+mod groups;
 mod harness;
 mod isolation;
 mod org;
