@@ -40,7 +40,7 @@ CREATE TABLE agents (
     -- Who works on it now, and until when that counts.
     lease_id uuid,
     lease_until timestamptz,
-    -- The failure that was told last, as `Condition/Reason`.
+    -- Failures that were told since it last converged, as `Condition/Reason`, separated by blanks.
     last_failure text,
     last_provision_error text,
     wake_attempts integer NOT NULL DEFAULT 0,

@@ -105,7 +105,7 @@ pub async fn update(app: &App, caller: &Caller, request: UpdateAgentRequest) -> 
         after.identity_profile,
         after.identity_template,
         after.soul_template,
-        trues(wishes),
+        wishes.json(),
         force || after.gateway_id != before.gateway_id,
         before.desired_generation
     )
@@ -170,15 +170,6 @@ fn same(before: &AgentRow, after: &AgentRow) -> bool {
         )
     };
     fields(before) == fields(after)
-}
-
-/// Only the wishes that are true: merged over stored ones, none of which is lost.
-pub fn trues(wishes: Wishes) -> serde_json::Value {
-    let mut json = wishes.json();
-    if let Some(object) = json.as_object_mut() {
-        object.retain(|_, wish| wish.as_bool() == Some(true));
-    }
-    json
 }
 
 /// Remembers to remove an agent from the gateway it leaves.
@@ -259,17 +250,4 @@ pub async fn render_again(tx: &mut Tx, ids: &[Uuid]) -> Result<()> {
     .execute(&mut **tx)
     .await?;
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn wishes_are_merged_not_lost() {
-        assert_eq!(trues(Wishes { wake: true, ..Wishes::default() }), json!({"wake": true}));
-        assert_eq!(trues(Wishes::default()), json!({}));
-    }
 }

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
-    change::{leave_behind, mark_deleting, render_again, trues},
+    change::{leave_behind, mark_deleting, render_again},
     create::{NewAgent, conflict, insert, name_of},
     notices::{self, Member, Reason},
     notify::{Letter, queue},
@@ -159,7 +159,7 @@ impl Places {
         for row in rows.iter().filter(|row| row.gateway_id != gateway) {
             leave_behind(tx, row).await?;
         }
-        let wishes = trues(Wishes { wake: true, overwrite: true, bootstrap: true, ..Wishes::default() });
+        let wishes = Wishes { wake: true, overwrite: true, bootstrap: true, ..Wishes::default() }.json();
         sqlx::query!(
             "UPDATE agent.agents SET gateway_id = $2, applied_digest = NULL, wishes = wishes || $3, updated_at = now() WHERE id = ANY($1)",
             &ids,
@@ -195,7 +195,7 @@ async fn connection_changed(tx: &mut Tx, event: &Event) -> Result<()> {
         return Ok(());
     }
     let gateway = uuid_of(&event.gateway_id)?;
-    let verify = trues(Wishes { verify: true, ..Wishes::default() });
+    let verify = Wishes { verify: true, ..Wishes::default() }.json();
     // Spread over a second, so that a gateway that just started is not met by all of them at once.
     sqlx::query!(
         "UPDATE agent.agents SET wishes = wishes || $2, next_attempt_at = now() + random() * interval '1 second' WHERE gateway_id = $1",

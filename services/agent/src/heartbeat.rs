@@ -21,7 +21,8 @@ pub async fn heartbeat(app: &App, caller: &Caller, agent: Uuid, status: Option<&
              WHEN a.deleting_at IS NOT NULL OR (a.status = 'updating' AND a.observed_generation < a.desired_generation) THEN a.status \
              WHEN $2::text IS NOT NULL THEN $2 \
              WHEN a.status IN ('provisioning', 'offline', 'updating') THEN 'online' \
-             ELSE a.status END \
+             ELSE a.status END, \
+             next_attempt_at = CASE WHEN a.wake_attempts > 0 AND a.attempts = 0 AND a.next_attempt_at > now() THEN now() ELSE a.next_attempt_at END \
          WHERE a.id = $1 RETURNING",
         "",
         agent,
@@ -34,5 +35,9 @@ pub async fn heartbeat(app: &App, caller: &Caller, agent: Uuid, status: Option<&
     let told = change("agent.heartbeat", &row).message(format!("Heartbeat received from {}.", row.name)).after(&row.to_proto());
     tx.record(caller, told).await?;
     tx.commit().await?;
+    if row.wake_attempts > 0 {
+        // It was waited for: the reconciler need not wait any more.
+        app.work.notify_one();
+    }
     Ok(row.to_proto())
 }

@@ -99,7 +99,8 @@ async fn seen(app: &App, agents: &[Uuid]) -> Result<()> {
     // `shown_status` still has what was told last: what differs after the update is news.
     let rows = agents!(
         "UPDATE agent.agents AS a SET last_seen_at = now(), \
-             status = CASE WHEN a.status IN ('provisioning', 'offline') THEN 'online' ELSE a.status END \
+             status = CASE WHEN a.status IN ('provisioning', 'offline') THEN 'online' ELSE a.status END, \
+             next_attempt_at = CASE WHEN a.wake_attempts > 0 AND a.attempts = 0 AND a.next_attempt_at > now() THEN now() ELSE a.next_attempt_at END \
          WHERE a.id = ANY($1) AND a.deleting_at IS NULL \
            AND (a.last_seen_at IS NULL OR a.last_seen_at < now() - interval '30 seconds' OR a.last_seen_at < a.last_wake_at) \
          RETURNING",
@@ -112,7 +113,9 @@ async fn seen(app: &App, agents: &[Uuid]) -> Result<()> {
         let caller = app.itself(row.organization_id);
         tell_status(&mut tx, &caller, &row).await?;
     }
-    tx.commit().await
+    tx.commit().await?;
+    app.work.notify_one();
+    Ok(())
 }
 
 /// Tells watchers when the status shown of an agent is not the one told last. `row` is as written; answers whether there was news.

@@ -155,6 +155,9 @@ impl<'a> Pass<'a> {
         let is_new = self.row.observed_generation == 0;
         let pending = self.row.observed_generation < self.row.desired_generation || self.row.applied_digest.is_none() || wishes.verify;
         let check = rules::check_in(self.row.wake_attempts, self.row.last_wake_at, self.row.last_seen_at, OffsetDateTime::now_utc());
+        if check == CheckIn::Settled {
+            self.row.wake_attempts = 0;
+        }
         if !pending && !wishes.wake {
             match check {
                 CheckIn::Settled => return Ok(End::Converged { next: None, woken: false, gave_up: false, digest: None }),
@@ -240,7 +243,7 @@ impl<'a> Pass<'a> {
                  applied_digest = CASE WHEN $5 AND a.desired_generation = $4 THEN $6 ELSE a.applied_digest END, \
                  wishes = CASE WHEN a.desired_generation = $4 THEN a.wishes - $7::text[] ELSE a.wishes END, \
                  next_attempt_at = CASE WHEN a.desired_generation = $4 AND a.wishes - $7::text[] = '{}' AND a.deleting_at IS NULL THEN $8 ELSE now() END, \
-                 wake_attempts = CASE WHEN $11 THEN $12 ELSE a.wake_attempts END, \
+                 wake_attempts = $12, \
                  last_wake_at = CASE WHEN $11 THEN now() ELSE a.last_wake_at END, \
                  status = CASE WHEN a.deleting_at IS NOT NULL THEN a.status \
                      WHEN $9 THEN 'offline' \
@@ -293,7 +296,11 @@ impl<'a> Pass<'a> {
         }
         let attempts = self.row.attempts.saturating_add(1);
         let delay = backoff(u32::try_from(attempts).unwrap_or(u32::MAX), RETRY.0, RETRY.1);
-        let told = format!("{}/{}", failure.condition, failure.reason);
+        let cause = format!("{}/{}", failure.condition, failure.reason);
+        // Every cause is told once until the agent converges; a gateway on its way up is no failure.
+        let known = self.row.last_failure.as_deref().unwrap_or_default();
+        let is_news = failure.reason != "Connecting" && !known.split(' ').any(|known| known == cause);
+        let causes = if is_news { format!("{known} {cause}").trim().to_owned() } else { known.to_owned() };
         tracing::warn!(agent = %self.row.id, gateway = %self.row.gateway_id, condition = failure.condition, reason = failure.reason, attempts, "an agent could not be reconciled");
         let mut tx = self.app.store.begin().await?;
         let row = agents!(
@@ -306,7 +313,7 @@ impl<'a> Pass<'a> {
             self.lease,
             serde_json::to_value(&self.conditions).unwrap_or_default(),
             attempts,
-            told,
+            causes,
             failure.message,
             self.row.desired_generation,
             self.row.deleting_at.is_some(),
@@ -315,7 +322,7 @@ impl<'a> Pass<'a> {
         .fetch_optional(&mut *tx)
         .await?;
         if let Some(row) = row
-            && self.row.last_failure.as_deref() != Some(told.as_str())
+            && is_news
         {
             let caller = self.app.itself(row.organization_id);
             let (kind, verb) = if row.deleting_at.is_some() { ("agent.delete_failed", "removed from") } else { ("agent.provision_failed", "set up on") };

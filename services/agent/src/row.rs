@@ -77,9 +77,13 @@ pub struct Wishes {
 }
 
 impl Wishes {
-    /// As stored.
+    /// As stored: only what is wished for, so that several writers' wishes can be merged.
     pub fn json(self) -> Value {
-        serde_json::to_value(self).unwrap_or_default()
+        let mut json = serde_json::to_value(self).unwrap_or_default();
+        if let Some(object) = json.as_object_mut() {
+            object.retain(|_, wish| wish.as_bool() == Some(true));
+        }
+        json
     }
 }
 
@@ -213,6 +217,7 @@ mod tests {
     #[test]
     fn wishes_survive_storage_and_unknown_keys() {
         let wishes = Wishes { wake: true, bootstrap: true, ..Wishes::default() };
+        assert_eq!(wishes.json(), serde_json::json!({"wake": true, "bootstrap": true}), "nothing that could undo another's wish");
         assert_eq!(serde_json::from_value::<Wishes>(wishes.json()).expect("reads"), wishes);
         let sparse: Wishes = serde_json::from_value(serde_json::json!({"verify": true, "other": 1})).expect("reads");
         assert_eq!(sparse, Wishes { verify: true, ..Wishes::default() });
