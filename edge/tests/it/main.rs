@@ -98,6 +98,7 @@ impl Port {
             .expect("the port is bound");
         all.push(edge);
         let running = Running::start(&context, all, checks);
+        chassis::tls::install();
         let client = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())

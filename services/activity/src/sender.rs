@@ -58,6 +58,7 @@ impl Sender {
             // A redirect could lead anywhere: endpoints are to be given as they are.
             .redirect(Redirects::none())
             .no_proxy()
+            .tls_backend_preconfigured(chassis::tls::client_config()?)
             .dns_resolver(Arc::new(Resolver(policy.clone())))
             .user_agent(concat!("mission-control/", env!("CARGO_PKG_VERSION")))
             .build()

@@ -42,6 +42,7 @@ impl Server {
         let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let (address, token, database_url) = (format!("127.0.0.1:{port}"), "bench-token-0123456789-0123456789-0123456789-0123456789".to_owned(), postgres.url.clone());
         let child = spawn(binary, &address, &token, &database_url)?;
+        chassis::tls::install();
         let client = reqwest::Client::builder().no_proxy().build()?;
         let server = Self { address, token, database_url, client, binary: binary.to_owned(), child, postgres: Some(postgres), _dir: dir };
         server.ready(Instant::now()).await?;

@@ -18,6 +18,7 @@ pub mod server;
 pub mod settings;
 pub mod store;
 pub mod telemetry;
+pub mod tls;
 
 pub use error::{Error, Result};
 pub use identity::Caller;

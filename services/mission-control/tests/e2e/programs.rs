@@ -62,6 +62,7 @@ impl Model {
             .spawn()
             .expect("node runs the model");
         let url = format!("http://127.0.0.1:{port}");
+        chassis::tls::install();
         let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build().expect("a client");
         for _ in 0..200 {
             if client.get(format!("{url}/healthz")).send().await.is_ok() {

@@ -52,6 +52,7 @@ impl Harness {
         let mut settings = settings(&database.url);
         change(&mut settings);
         let constellation = Constellation::start(settings, &ROLES, None).await.expect("the constellation starts");
+        chassis::tls::install();
         let url = format!("http://{}", constellation.address.expect("the edge listens"));
         Self { url, constellation, database, client: reqwest::Client::builder().no_proxy().build().expect("a client") }
     }
