@@ -5,6 +5,7 @@ use std::{collections::HashSet, pin::Pin, sync::Arc, time::Duration};
 use async_stream::try_stream;
 use chassis::{
     Caller, Error, Result,
+    bus::GAP,
     error::Kind,
     identity::{optional_uuid, uuid_of},
     message::Page,
@@ -17,7 +18,7 @@ use proto::{
     identity::v1::PrincipalKind,
 };
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
-use tokio::sync::broadcast::error::RecvError;
+use tokio::{sync::broadcast::error::RecvError, time::Instant};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
@@ -25,6 +26,12 @@ use crate::{State, rules};
 
 /// Events read at once when a feed catches up.
 const CATCH_UP: i64 = 500;
+/// How long after a loss of live events the log may still be without them.
+const LATE: Duration = Duration::from_secs(60);
+/// How often the log is looked at meanwhile.
+const LOOK: Duration = Duration::from_millis(500);
+/// Events that a watcher remembers to have got, at least.
+const REMEMBERED: usize = 5_000;
 /// How long a resume token may be ahead of the log: it was pushed, and is about to be logged.
 const TOKEN_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -175,39 +182,70 @@ impl ActivityService for Activity {
         let mut from = self.start(&view, request.resume_token.as_deref(), request.since.as_deref()).await?;
         let (state, stop) = (self.0.clone(), self.0.context.stop.clone());
         let stream = try_stream! {
-            let mut seen = HashSet::new();
+            let mut seen = Seen::default();
             let mut catching_up = true;
+            let mut log_only: Option<Instant> = None;
             loop {
                 while catching_up {
                     let rows = after(&state, &view, from).await?;
                     catching_up = rows.len() == usize::try_from(CATCH_UP).unwrap_or(usize::MAX);
                     for row in rows {
                         from = Begin::Position(row.position);
-                        if seen.insert(row.id) {
+                        if seen.first(row.id) {
                             yield ActivityEvent::from(row);
                         }
                     }
+                }
+                if log_only.is_some_and(|until| Instant::now() < until) {
+                    tokio::select! {
+                        () = stop.cancelled() => break,
+                        () = tokio::time::sleep(LOOK) => catching_up = true,
+                    }
+                    continue;
                 }
                 let next = tokio::select! {
                     () = stop.cancelled() => break,
                     next = live.recv() => next,
                 };
                 match next {
+                    // Events were lost on the way: the log has them, or will. Until then it alone is followed, so that they come before
+                    // what is newer, and a watcher that comes back later misses none.
+                    Ok(event) if event.r#type == GAP => log_only = Some(Instant::now() + LATE),
+                    Err(RecvError::Lagged(_)) => log_only = Some(Instant::now() + LATE),
                     Ok(event) => {
-                        if view.shows(&event) && let Ok(id) = Uuid::parse_str(&event.id) && seen.insert(id) {
+                        if view.shows(&event) && let Ok(id) = Uuid::parse_str(&event.id) && seen.first(id) {
                             yield of_event(&state, &event);
                         }
-                        // What was caught up is behind us once as many live events have passed.
-                        if seen.len() > 10_000 {
-                            seen.clear();
-                        }
+                        // What is forgotten next must not be read again.
+                        catching_up = seen.is_full();
                     }
-                    Err(RecvError::Lagged(_)) => catching_up = true,
                     Err(RecvError::Closed) => break,
                 }
             }
         };
         Ok(Response::new(Box::pin(stream)))
+    }
+}
+
+/// Which events a watcher has already, by id: the last thousands, since an event comes live and is in the log soon after.
+#[derive(Default)]
+struct Seen {
+    now: HashSet<Uuid>,
+    before: HashSet<Uuid>,
+}
+
+impl Seen {
+    /// Whether this is the first time.
+    fn first(&mut self, id: Uuid) -> bool {
+        if self.is_full() {
+            self.before = std::mem::take(&mut self.now);
+        }
+        !self.before.contains(&id) && self.now.insert(id)
+    }
+
+    /// Whether the next one makes it forget the oldest.
+    fn is_full(&self) -> bool {
+        self.now.len() >= REMEMBERED
     }
 }
 
@@ -222,14 +260,14 @@ impl Activity {
     async fn start(&self, view: &View, token: Option<&str>, since: Option<&str>) -> Result<Begin> {
         if let Some(token) = token.filter(|token| !token.is_empty()) {
             let id = uuid_of(token).map_err(|_| Error::invalid("resume_token", "The resume token is not one of this stream."))?;
-            let deadline = tokio::time::Instant::now() + TOKEN_PATIENCE;
+            let deadline = Instant::now() + TOKEN_PATIENCE;
             loop {
                 let position = sqlx::query_scalar!("SELECT position FROM activity.events WHERE id = $1 AND organization_id = $2", id, view.organization)
                     .fetch_optional(self.0.store.pool())
                     .await?;
                 match position {
                     Some(position) => return Ok(Begin::Position(position)),
-                    None if tokio::time::Instant::now() < deadline => tokio::time::sleep(Duration::from_millis(50)).await,
+                    None if Instant::now() < deadline => tokio::time::sleep(Duration::from_millis(50)).await,
                     None => return Err(Error::new(Kind::Gone, "The resume token is too old or unknown: read the list again and watch without a token.")),
                 }
             }
