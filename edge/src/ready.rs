@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
+use bytes::{BufMut, BytesMut};
 use chassis::{channel::Channel, role::Check};
 use futures::future::join_all;
 use http::{HeaderValue, Request, Version, header};
@@ -13,7 +13,7 @@ use http_body_util::Full;
 use prost::Message;
 use tokio::sync::Mutex;
 use tonic::body::Body;
-use tonic_health::pb::{HealthCheckResponse, health_check_response::ServingStatus};
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus};
 
 use crate::call;
 
@@ -21,6 +21,10 @@ use crate::call;
 const FRESH: Duration = Duration::from_secs(1);
 /// How long a role may take to say how it is.
 const DEADLINE: Duration = Duration::from_secs(2);
+
+/// The dependency that every role with a store has.
+const DATABASE: &str = "database";
+const NOT_SERVING: &str = "the role is not serving";
 
 /// Answers what is missing.
 pub struct Readiness {
@@ -39,6 +43,11 @@ pub struct Report {
 }
 
 impl Report {
+    /// Whether the database is among what is missing.
+    pub fn lacks_database(&self) -> bool {
+        self.dependencies.iter().any(|name| name == DATABASE)
+    }
+
     /// Everything that is missing.
     pub fn missing(&self) -> Vec<&str> {
         self.dependencies
@@ -75,10 +84,20 @@ impl Readiness {
         let roles = join_all(
             self.roles
                 .iter()
-                .map(|(name, channel)| async move { (name, ask(channel.as_ref()).await) }),
+                .map(|(name, channel)| async move { (name, ask(channel.as_ref(), "").await) }),
         );
-        let (checks, roles) = tokio::join!(checks, roles);
+        // This process may have no database of its own: those that have say so.
+        let databases = join_all(
+            self.roles
+                .iter()
+                .filter_map(|(_, channel)| channel.as_ref().filter(|channel| matches!(channel, Channel::Far(..))))
+                .map(|channel| ask(Some(channel), DATABASE)),
+        );
+        let (checks, roles, databases) = tokio::join!(checks, roles, databases);
         let mut report = Report::default();
+        if databases.contains(&Err(NOT_SERVING)) {
+            report.dependencies.push(DATABASE.to_owned());
+        }
         for (name, result) in checks {
             if let Err(error) = result
                 && !report.dependencies.iter().any(|known| known == name)
@@ -99,10 +118,16 @@ impl Readiness {
     }
 }
 
-/// Asks a role in another process for its health; one in this process is covered by the checks once it is there.
-async fn ask(channel: Option<&Channel>) -> Result<(), &'static str> {
+/// Asks a role in another process for its health, or that of something it depends on; one in this process is covered by the checks once it
+/// is there.
+async fn ask(channel: Option<&Channel>, service: &str) -> Result<(), &'static str> {
     let channel = channel.ok_or("the role is not part of the installation")?;
-    let mut request = Request::new(Body::new(Full::new(Bytes::from_static(&[0; call::HEAD]))));
+    let question = HealthCheckRequest { service: service.to_owned() };
+    let mut frame = BytesMut::with_capacity(call::HEAD + question.encoded_len());
+    frame.put_u8(0);
+    frame.put_u32(u32::try_from(question.encoded_len()).unwrap_or_default());
+    frame.extend_from_slice(&question.encode_to_vec());
+    let mut request = Request::new(Body::new(Full::new(frame.freeze())));
     *request.method_mut() = http::Method::POST;
     *request.uri_mut() = http::Uri::from_static("/grpc.health.v1.Health/Check");
     *request.version_mut() = Version::HTTP_2;
@@ -123,7 +148,7 @@ async fn ask(channel: Option<&Channel>) -> Result<(), &'static str> {
             .map_err(|_| "the role does not say how it is")?;
         match HealthCheckResponse::decode(message) {
             Ok(answer) if answer.status() == ServingStatus::Serving => Ok(()),
-            _ => Err("the role is not serving"),
+            _ => Err(NOT_SERVING),
         }
     });
     answered.await.unwrap_or(Err("the role does not answer"))

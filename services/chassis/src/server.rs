@@ -1,6 +1,6 @@
 //! Running roles: their tasks, and the internal gRPC server with health and reflection.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{service::Routes, transport::Server};
@@ -57,11 +57,18 @@ pub async fn serve_grpc(context: &Context, running: &Running, roles: &[(&'static
     running.tracker.spawn(async move {
         while !stop.is_cancelled() {
             let mut status = ServingStatus::Serving;
+            // Dependencies have a status of their own, under their names, so that others can tell what is missing.
+            let mut dependencies: BTreeMap<&str, ServingStatus> = BTreeMap::new();
             for check in checks.iter() {
+                let dependency = dependencies.entry(check.name).or_insert(ServingStatus::Serving);
                 if let Err(error) = check.ask().await {
                     tracing::warn!(check = check.name, %error, "not ready");
+                    *dependency = ServingStatus::NotServing;
                     status = ServingStatus::NotServing;
                 }
+            }
+            for (name, status) in dependencies {
+                reporter.set_service_status(name, status).await;
             }
             for name in names.iter().chain(&[""]) {
                 reporter.set_service_status(*name, status).await;
