@@ -27,8 +27,12 @@ use crate::{Error, Result, identity::Caller, outbox::Change};
 /// Outbox, inbox and parked messages, the same in every schema.
 static COMMON: Migrator = sqlx::migrate!("./migrations");
 
-/// Longest wait for a connection of the pool.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest wait for a connection of the pool. Shorter than the deadlines of those who wait for the answer, so that they are told why.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+/// A connection that nobody used for this long is asked before it is used: the server may have been restarted meanwhile.
+const IDLE: Duration = Duration::from_secs(1);
+/// How long it may take to answer.
+const PING: Duration = Duration::from_secs(2);
 /// Longest time a statement may run.
 const STATEMENT_TIMEOUT: &str = "15s";
 
@@ -70,6 +74,15 @@ impl Store {
             .max_connections(connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .test_before_acquire(false)
+            .before_acquire(|connection, metadata| {
+                Box::pin(async move {
+                    if metadata.idle_for > IDLE {
+                        // One that does not answer is replaced: its error is no answer.
+                        return Ok(matches!(tokio::time::timeout(PING, connection.ping()).await, Ok(Ok(()))));
+                    }
+                    Ok(true)
+                })
+            })
             .after_connect(move |connection, _| {
                 let role = role.clone();
                 Box::pin(async move {
@@ -219,6 +232,25 @@ pub async fn migrate(url: &str, schemas: &[Schema]) -> anyhow::Result<()> {
     }
     connection.close().await?;
     Ok(())
+}
+
+/// Migrations that the database still lacks, as `board 0002 groups memory`: [`migrate`] applies them.
+pub async fn pending(connection: &mut PgConnection, schemas: &[Schema]) -> sqlx::Result<Vec<String>> {
+    let mut missing = Vec::new();
+    for schema in schemas {
+        for (migrator, table) in [(&COMMON, "_chassis_migrations"), (schema.migrations, "_migrations")] {
+            let table = format!("{}.{table}", schema.name);
+            let exists: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL").bind(&table).fetch_one(&mut *connection).await?;
+            let applied: Vec<i64> = if exists {
+                sqlx::query_scalar(AssertSqlSafe(format!("SELECT version FROM {table} WHERE success"))).fetch_all(&mut *connection).await?
+            } else {
+                Vec::new()
+            };
+            let lacking = migrator.iter().filter(|migration| !applied.contains(&migration.version));
+            missing.extend(lacking.map(|migration| format!("{} {:04} {}", schema.name, migration.version, migration.description)));
+        }
+    }
+    Ok(missing)
 }
 
 /// A copy with a history table of its own; the caller holds the lock.
