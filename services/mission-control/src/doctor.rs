@@ -2,14 +2,28 @@
 
 use std::time::Duration;
 
-use chassis::{Store, bus::{Bus, rabbit::RabbitBus}, settings::Settings};
-use tokio_util::sync::CancellationToken;
+use anyhow::{Context, bail, ensure};
+use chassis::{
+    Store,
+    bus::{Bus, parked, rabbit::RabbitBus},
+    settings::Settings,
+    store,
+};
 use clap::{ArgMatches, CommandFactory, parser::ValueSource};
+use sqlx::{Connection, PgConnection};
+use tokio_util::sync::CancellationToken;
 
 use crate::SCHEMAS;
 
 /// Settings whose values are never shown.
 const SECRET: [&str; 4] = ["LOCAL_AUTH_TOKEN", "SECRET_KEY", "DATABASE_URL", "AMQP_URL"];
+
+/// How long a dependency may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Between looks at a connection that is being made.
+const PAUSE: Duration = Duration::from_millis(200);
+/// Oldest PostgreSQL, as `server_version_num` writes it.
+const OLDEST: i32 = 150_000;
 
 /// Only to enumerate the settings.
 #[derive(clap::Parser)]
@@ -43,41 +57,57 @@ pub async fn run(settings: &Settings, matches: Option<&ArgMatches>) -> anyhow::R
     let mut wrong = settings.mistakes();
     println!("dependencies");
     if !settings.database_url.is_empty() {
-        let asked = async { Store::open(&settings.database_url, SCHEMAS[0], 1)?.ping().await };
-        report("database", tokio::time::timeout(Duration::from_secs(8), asked).await, &mut wrong);
+        report("database", database(settings).await, &mut wrong);
     }
     if !settings.amqp_url.is_empty() {
-        let stop = CancellationToken::new();
-        let asked = async {
-            let bus = RabbitBus::start(&settings.amqp_url, stop.clone())?;
-            for _ in 0..20 {
-                if bus.health().await.is_ok() {
-                    break;
-                }
-                tokio::time::sleep(Duration::from_millis(200)).await;
-            }
-            bus.health().await
-        };
-        report("broker", tokio::time::timeout(Duration::from_secs(8), asked).await, &mut wrong);
-        stop.cancel();
+        report("broker", broker(settings).await, &mut wrong);
     }
     if wrong.is_empty() {
         println!("everything is fine");
         return Ok(());
     }
-    anyhow::bail!("found:\n  - {}", wrong.join("\n  - "))
+    bail!("found:\n  - {}", wrong.join("\n  - "))
 }
 
-fn report(name: &str, result: Result<chassis::Result<()>, tokio::time::error::Elapsed>, wrong: &mut Vec<String>) {
-    match result {
-        Ok(Ok(())) => println!("  {name}: answers"),
-        Ok(Err(error)) => {
-            println!("  {name}: {error}");
-            wrong.push(format!("{name}: {error}"));
+/// Connects, and looks whether the database is one we can work with.
+async fn database(settings: &Settings) -> anyhow::Result<String> {
+    // Without the pool, whose callers are not told why a connection failed.
+    let connecting = tokio::time::timeout(PATIENCE, PgConnection::connect(&settings.database_url)).await;
+    let mut connection = connecting.with_context(|| format!("does not answer within {} seconds", PATIENCE.as_secs()))?.context("cannot be connected to")?;
+    let version: i32 = sqlx::query_scalar("SELECT current_setting('server_version_num')::int").fetch_one(&mut connection).await?;
+    ensure!(version >= OLDEST, "is PostgreSQL {}: {} is the oldest that works", version / 10_000, OLDEST / 10_000);
+    let pending = store::pending(&mut connection, &SCHEMAS).await.context("its migrations cannot be read")?;
+    connection.close().await?;
+    ensure!(pending.is_empty(), "lacks {} (`mission-control migrate` applies them)", pending.join(", "));
+    let mut waiting = 0;
+    for schema in SCHEMAS {
+        waiting += parked::list(&Store::open(&settings.database_url, schema, 1)?).await?.len();
+    }
+    let note = if waiting == 0 { String::new() } else { format!("; {waiting} messages are parked (`mission-control parked list`)") };
+    Ok(format!("PostgreSQL {}, up to date{note}", version / 10_000))
+}
+
+async fn broker(settings: &Settings) -> anyhow::Result<String> {
+    let stop = CancellationToken::new();
+    let _end = stop.clone().drop_guard();
+    let bus = RabbitBus::start(&settings.amqp_url, stop)?;
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        match tokio::time::timeout_at(deadline, bus.health()).await {
+            Ok(Ok(())) => return Ok("answers".to_owned()),
+            Ok(Err(error)) if tokio::time::Instant::now() + PAUSE >= deadline => bail!("{}", error.report()),
+            Ok(Err(_)) => tokio::time::sleep(PAUSE).await,
+            Err(_) => bail!("does not answer within {} seconds", PATIENCE.as_secs()),
         }
-        Err(_) => {
-            println!("  {name}: does not answer");
-            wrong.push(format!("{name} does not answer within 8 seconds"));
+    }
+}
+
+fn report(name: &str, result: anyhow::Result<String>, wrong: &mut Vec<String>) {
+    match result {
+        Ok(state) => println!("  {name}: {state}"),
+        Err(error) => {
+            println!("  {name}: {error:#}");
+            wrong.push(format!("{name}: {error:#}"));
         }
     }
 }

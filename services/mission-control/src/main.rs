@@ -1,5 +1,7 @@
 //! The one binary: every role, alone or together, and the tools of its operators.
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 use mission_control::{admin, constellation, doctor, health, up};
 
@@ -41,7 +43,18 @@ enum Command {
     },
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // For operators: what and why, never a stack trace, whatever RUST_BACKTRACE says.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
     let matches = <Arguments as clap::CommandFactory>::command().get_matches();
     let arguments = <Arguments as clap::FromArgMatches>::from_arg_matches(&matches)?;
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
