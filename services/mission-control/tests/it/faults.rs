@@ -171,7 +171,7 @@ async fn a_database_that_is_stopped_and_started_loses_nothing() {
 /// Waits until the gateway has everything of an agent.
 async fn provisioned(person: &Rest, agent: &Value) {
     let url = format!("/api/v1/agents/{}/provisioning", id(agent));
-    let deadline = tokio::time::Instant::now() + PATIENCE * 2;
+    let deadline = tokio::time::Instant::now() + PATIENCE * 4;
     loop {
         let now = person.get(&url).await.expect(200);
         let done = |kind: &str| now["conditions"].as_array().is_some_and(|all| all.iter().any(|one| one["type"] == kind && one["status"] == "true"));
@@ -183,31 +183,34 @@ async fn provisioned(person: &Rest, agent: &Value) {
     }
 }
 
-/// Agents are made while every method of the gateway's that makes them ends in a restart before it, one after it and a cut connection.
+/// Three agents are made at once while every method of the gateway's that makes them ends in a restart and in a cut connection, each after
+/// the gateway did it and before it said so.
 async fn restarts_in_the_middle(release: Release) {
     let fake = FakeGateway::start(Options { patch_limit: Some((1000, Duration::from_secs(1))), ..Options::release(release) }).await;
     let mc = Harness::start().await;
     let person = mc.person();
     let team = team(&person, &fake, "Alpha").await;
     provisioned(&person, &team.agent).await;
-    let mut made = vec![id(&team.agent)];
     for method in ["agents.create", "agents.files.set", "config.patch"] {
-        fake.clear_calls();
-        for fault in [Fault::RestartBefore, Fault::RestartAfter, Fault::CutAfter] {
-            fake.fail_next(method, fault);
-        }
-        let connections = fake.connections();
-        let agent = person.post("/api/v1/agents", json!({"name": format!("After {method}"), "board_id": id(&team.board)})).await.expect(200);
-        provisioned(&person, &agent).await;
-        assert!(fake.connections() > connections, "{method}: the gateway went away");
-        made.push(id(&agent));
-        let key = format!("mc-{}", id(&agent));
-        assert!(fake.file(&key, "SOUL.md").is_some_and(|text| !text.is_empty()), "{method}");
+        fake.fail_next(method, Fault::RestartAfter);
+        fake.fail_next(method, Fault::CutAfter);
+    }
+    let connections = fake.connections();
+    let made = join_all(["Ada", "Grace", "Joan"].map(|name| {
+        let (person, board) = (&person, id(&team.board));
+        async move { person.post("/api/v1/agents", json!({"name": name, "board_id": board})).await.expect(200) }
+    }))
+    .await;
+    join_all(made.iter().map(|agent| provisioned(&person, agent))).await;
+    assert!(fake.connections() >= connections + 4, "the gateway went away again and again");
+    for agent in &made {
+        let key = format!("mc-{}", id(agent));
+        assert!(fake.file(&key, "SOUL.md").is_some_and(|text| !text.is_empty()), "{}", agent["name"]);
         let greetings = fake.messages(&format!("agent:{key}:main")).iter().filter(|text| text.starts_with("Hello")).count();
-        assert_eq!(greetings, 1, "{method}: it is greeted once");
+        assert_eq!(greetings, 1, "{} is greeted once", agent["name"]);
     }
     let mut there: Vec<_> = fake.agents().into_iter().filter(|key| key.starts_with("mc-") && !key.starts_with("mc-gateway-")).collect();
-    let mut wanted: Vec<_> = made.iter().map(|agent| format!("mc-{agent}")).collect();
+    let mut wanted: Vec<_> = made.iter().chain([&team.agent]).map(|agent| format!("mc-{}", id(agent))).collect();
     there.sort_unstable();
     wanted.sort_unstable();
     assert_eq!(there, wanted, "each agent is on the gateway, once");

@@ -91,7 +91,7 @@ async fn deliveries_follow_the_plan_and_the_endpoint() {
     let failed = delivery(&person, &broken, "failed").await;
     assert_eq!(statuses(&failed), [500, 500, 500].map(|status| json!(status)), "{failed:#}");
     let redeliver = |webhook: &str, delivery: &Value| format!("{HOOKS}/{webhook}/deliveries/{}/redeliver", delivery["delivery"]["id"].as_str().or(delivery["id"].as_str()).expect("an id"));
-    person.post(&redeliver(&broken, &failed), json!({})).await.expect(200);
+    person.post(&redeliver(&broken, &failed), json!({})).await.expect(202);
     let done = delivery(&person, &broken, "succeeded").await;
     assert_eq!(statuses(&done), [500, 500, 500, 201].map(|status| json!(status)), "{done:#}");
     let failed = delivery(&person, &moved, "failed").await;
@@ -107,7 +107,7 @@ async fn deliveries_follow_the_plan_and_the_endpoint() {
     person.post("/api/v1/tags", json!({"name": "Later"})).await.expect(200);
     let on = person.patch(&format!("{HOOKS}/{gone}"), json!({"enabled": true})).await.expect(200);
     assert_eq!((&on["enabled"], &on["disabled_reason"]), (&json!(true), &Value::Null));
-    person.post(&redeliver(&gone, &failed), json!({})).await.expect(200);
+    person.post(&redeliver(&gone, &failed), json!({})).await.expect(202);
     let done = delivery(&person, &gone, "succeeded").await;
     assert_eq!(statuses(&done), [410, 204].map(|status| json!(status)), "{done:#}");
     mc.stop().await;
