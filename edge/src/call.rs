@@ -1,14 +1,18 @@
 //! Calling a role with encoded messages: no typed message is decoded on the way in or out.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+    sync::Arc,
+};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use chassis::{
     Context,
     channel::Channel,
-    identity::{PRINCIPAL, REQUEST_ID, TRACEPARENT},
+    identity::{CLIENT_ADDRESS, CLIENT_HEADERS, PRINCIPAL, REQUEST_ID, TRACEPARENT},
 };
-use http::{HeaderValue, Request, Response, Uri, Version, header, uri::PathAndQuery};
+use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version, header, uri::PathAndQuery};
 use http_body_util::{BodyExt, Full};
 use tonic::{Status, body::Body};
 use transcoder::{Access, Credential, MethodPlan};
@@ -133,16 +137,18 @@ impl Target {
         principal: Option<&HeaderValue>,
         message: &[u8],
     ) -> Result<Response<Body>, Status> {
-        self.send(visit, principal, frame(message)?).await
+        self.call_from(visit, principal, message, HeaderMap::new()).await
     }
 
-    /// [`Self::call`] with a message that has its head already.
-    pub async fn send(
+    /// [`Self::call`] with what the role learns of the request itself.
+    pub async fn call_from(
         &self,
         visit: &Visit,
         principal: Option<&HeaderValue>,
-        framed: Bytes,
+        message: &[u8],
+        origin: HeaderMap,
     ) -> Result<Response<Body>, Status> {
+        let framed = frame(message)?;
         let Some(channel) = &self.channel else {
             return Err(Status::unavailable(format!(
                 "The role `{}` is not part of this installation: start it, or name it in PEERS.",
@@ -153,6 +159,7 @@ impl Target {
         *request.method_mut() = http::Method::POST;
         *request.uri_mut() = self.uri.clone();
         *request.version_mut() = Version::HTTP_2;
+        *request.headers_mut() = origin;
         let headers = request.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
@@ -169,6 +176,36 @@ impl Target {
             _ => Ok(response),
         }
     }
+}
+
+/// Most bytes of headers that a role is told of.
+const TOLD: usize = 6_000;
+
+/// What a role that takes bodies as they come learns of the request: the client's address, and its headers without credentials as far as
+/// they are text and not too long.
+pub fn origin(address: IpAddr, headers: &HeaderMap) -> HeaderMap {
+    let mut told = BTreeMap::new();
+    let mut size = 0;
+    for (name, value) in headers {
+        let secret = matches!(
+            name.as_str(),
+            "authorization" | "cookie" | "x-agent-token" | "proxy-authorization"
+        );
+        let Ok(value) = value.to_str() else { continue };
+        let length = name.as_str().len() + value.len();
+        if !secret && size + length <= TOLD && told.insert(name.as_str(), value).is_none() {
+            size += length;
+        }
+    }
+    let json = serde_json::to_vec(&told).unwrap_or_default();
+    let fields = [
+        (CLIENT_ADDRESS, address.to_string()),
+        (CLIENT_HEADERS, hex::encode(json)),
+    ];
+    fields
+        .into_iter()
+        .filter_map(|(name, value)| Some((http::HeaderName::from_static(name), HeaderValue::try_from(value).ok()?)))
+        .collect()
 }
 
 /// A message with its head.

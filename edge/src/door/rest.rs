@@ -76,8 +76,14 @@ async fn answer(
     };
     let message = message.map_err(Fault::problems)?;
 
+    let origin = if route.takes_raw() {
+        call::origin(visit.address, &parts.headers)
+    } else {
+        http::HeaderMap::new()
+    };
+    let principal = caller.as_ref().map(|caller| &caller.value);
     let answered = target
-        .call(visit, caller.as_ref().map(|caller| &caller.value), &message)
+        .call_from(visit, principal, &message, origin)
         .await
         .map_err(|status| refused(&status))?;
     if route.plan.server_streaming {

@@ -75,6 +75,11 @@ enum Document<'a> {
 }
 
 impl Route {
+    /// Whether the body is taken as it comes, of any content type.
+    pub fn takes_raw(&self) -> bool {
+        matches!(self.body, Body::Raw(_))
+    }
+
     /// Encodes the request message, or says everything that is wrong with path, query and body at once.
     ///
     /// `query` is the raw query string, `last_event_id` the header of that name; it fills the field with option `event_id`.

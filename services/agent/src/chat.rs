@@ -195,14 +195,15 @@ impl Chat {
 }
 
 /// An agent with its address.
-struct Seat {
-    member: Member,
+pub struct Seat {
+    pub member: Member,
     board: Uuid,
     gateway: Uuid,
     session_key: String,
 }
 
-async fn seats(tx: &mut Tx, boards: &[Uuid]) -> Result<Vec<Seat>> {
+/// The agents of boards.
+pub async fn seats(tx: &mut Tx, boards: &[Uuid]) -> Result<Vec<Seat>> {
     let rows = sqlx::query!(
         "SELECT id, name, is_board_lead, board_id AS \"board_id!\", gateway_id, session_key FROM agent.agents \
          WHERE board_id = ANY($1) AND deleting_at IS NULL ORDER BY created_at, id",
@@ -220,7 +221,7 @@ async fn seats(tx: &mut Tx, boards: &[Uuid]) -> Result<Vec<Seat>> {
 }
 
 /// A message to one of them. One event tells an agent once.
-fn letter(seats: &[Seat], told: Told, event: &Event, text: String, deliver: bool) -> Option<Letter> {
+pub fn letter(seats: &[Seat], told: Told, event: &Event, text: String, deliver: bool) -> Option<Letter> {
     let seat = seats.iter().find(|seat| seat.member.id == told.agent)?;
     Some(Letter {
         organization: Uuid::parse_str(&event.organization_id).ok()?,
@@ -267,8 +268,8 @@ mod tests {
         found.iter().map(|told| (told.agent, told.mentioned)).collect()
     }
 
-    fn words(tags: &[&str]) -> Option<Words> {
-        Some(Words { items: tags.iter().map(|tag| (*tag).to_owned()).collect() })
+    fn words(tags: &[&str]) -> Words {
+        Words { items: tags.iter().map(|tag| (*tag).to_owned()).collect() }
     }
 
     #[test]
@@ -300,7 +301,7 @@ mod tests {
             (None, "a note for @bob", &[], vec![]),
         ] {
             let is_chat = tags.contains(&"chat");
-            let memory = BoardGroupMemory { content: content.to_owned(), is_chat, tags: words(tags), ..BoardGroupMemory::default() };
+            let memory = BoardGroupMemory { content: content.to_owned(), is_chat, tags: Some(words(tags)), ..BoardGroupMemory::default() };
             assert_eq!(told(&of_group(author, &memory, &roster())), expected, "{author:?} {content} {tags:?}");
         }
     }

@@ -25,6 +25,7 @@ mod row;
 mod rules;
 mod sync;
 mod token;
+mod webhooks;
 
 /// The history of the schema.
 pub static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
@@ -47,6 +48,7 @@ pub fn role(context: &Context) -> Result<Role> {
         .consumer(context, consumers::places(&app))
         .consumer(context, consumers::notices(&app))
         .consumer(context, chat::messages(&app))
+        .consumer(context, webhooks::receipts(&app))
         .task("agent-touches", move |stop| presence::write_touches(touching.clone(), stop))
         .task("agent-silence", move |stop| presence::watch_silence(silence.clone(), stop))
         .task("agent-changes", move |stop| presence::follow_changes(following.clone(), bus.clone(), stop))

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use chassis::{Context, Result, Role, Schema, Store, bus::Consumer, live::Feed};
+use chassis::{Context, Result, Role, Schema, Store, bus::Consumer, live::Feed, seal::Sealer};
 use proto::board::v1::{
     board_directory_service_server::BoardDirectoryServiceServer,
     board_group_directory_service_server::BoardGroupDirectoryServiceServer,
     board_group_service_server::BoardGroupServiceServer, board_service_server::BoardServiceServer,
+    board_webhook_service_server::BoardWebhookServiceServer,
     group_memory_service_server::GroupMemoryServiceServer, memory_service_server::MemoryServiceServer,
     snapshot_service_server::SnapshotServiceServer, tag_service_server::TagServiceServer,
     task_service_server::TaskServiceServer,
@@ -18,6 +19,7 @@ mod comments;
 mod consumers;
 mod directory;
 mod groups;
+mod inbound;
 mod memory;
 mod mentions;
 mod outside;
@@ -41,6 +43,10 @@ struct Service {
     store: Store,
     outside: outside::Outside,
     feed: Feed,
+    /// Encrypts secrets of webhooks.
+    sealer: Sealer,
+    /// Where others reach Mission Control.
+    base_url: Arc<str>,
 }
 
 /// The role: boards, tasks and tags, their directory for other services, and what follows from changes elsewhere.
@@ -50,6 +56,8 @@ pub fn role(context: &Context) -> Result<Role> {
         store: store.clone(),
         outside: outside::Outside::new(context.peers.named(SCHEMA.name)),
         feed: Feed::new(store.clone(), context.bus.clone()).until(context.stop.clone()),
+        sealer: context.sealer.clone(),
+        base_url: context.settings.public_url().into(),
     };
     let departures = Consumer {
         name: "board.departures",
@@ -65,6 +73,7 @@ pub fn role(context: &Context) -> Result<Role> {
         .service(MemoryServiceServer::new(service.clone()))
         .service(GroupMemoryServiceServer::new(service.clone()))
         .service(SnapshotServiceServer::new(service.clone()))
+        .service(BoardWebhookServiceServer::new(service.clone()))
         .service(BoardGroupDirectoryServiceServer::new(service.clone()))
         .service(BoardDirectoryServiceServer::new(service))
         .store(context, &store)

@@ -27,6 +27,11 @@ pub const REQUEST_ID: &str = "x-request-id";
 /// Metadata key of the W3C trace context (<https://www.w3.org/TR/trace-context/>).
 pub const TRACEPARENT: &str = "traceparent";
 
+/// Metadata key of the client's address, for methods that take bodies as they come.
+pub const CLIENT_ADDRESS: &str = "mc-client-address";
+/// Metadata key of the request's headers at the public port, for the same methods: hex of a JSON object by lower-case name, without credentials.
+pub const CLIENT_HEADERS: &str = "mc-client-headers";
+
 /// How long a service's own principal counts.
 const SERVICE_LIFETIME: Duration = Duration::from_secs(60);
 

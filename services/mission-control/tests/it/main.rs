@@ -8,6 +8,7 @@ mod faults;
 mod gateways;
 mod groups;
 mod harness;
+mod inbound;
 mod isolation;
 mod org;
 mod path;
