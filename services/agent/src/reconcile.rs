@@ -229,8 +229,8 @@ impl<'a> Pass<'a> {
         let now = OffsetDateTime::now_utc();
         if gave_up {
             set_condition(&mut self.conditions, "CheckedIn", "false", "Silent", SILENT, now);
-        } else if next.is_none() && self.row.last_wake_at.is_some() && self.row.last_seen_at >= self.row.last_wake_at {
-            set_condition(&mut self.conditions, "CheckedIn", "true", "Seen", "The agent called after it was woken.", now);
+        } else if next.is_none() && self.row.last_wake_at.is_some_and(|woken| rules::answered(woken, self.row.last_seen_at)) {
+            set_condition(&mut self.conditions, "CheckedIn", "true", "Seen", "The agent calls.", now);
         }
         // What was wished for meanwhile stays.
         let fulfilled: Vec<String> = self.row.wishes.as_object().map(|wishes| wishes.keys().cloned().collect()).unwrap_or_default();
@@ -242,7 +242,8 @@ impl<'a> Pass<'a> {
                  observed_generation = CASE WHEN $5 THEN $4 ELSE a.observed_generation END, \
                  applied_digest = CASE WHEN $5 AND a.desired_generation = $4 THEN $6 ELSE a.applied_digest END, \
                  wishes = CASE WHEN a.desired_generation = $4 THEN a.wishes - $7::text[] ELSE a.wishes END, \
-                 next_attempt_at = CASE WHEN a.desired_generation = $4 AND a.wishes - $7::text[] = '{}' AND a.deleting_at IS NULL THEN $8 ELSE now() END, \
+                 next_attempt_at = CASE WHEN a.desired_generation <> $4 OR a.wishes - $7::text[] <> '{}' OR a.deleting_at IS NOT NULL \
+                     OR ($11 AND a.last_seen_at > now() - interval '30 seconds') THEN now() ELSE $8 END, \
                  wake_attempts = $12, \
                  last_wake_at = CASE WHEN $11 THEN now() ELSE a.last_wake_at END, \
                  status = CASE WHEN a.deleting_at IS NOT NULL THEN a.status \

@@ -173,10 +173,10 @@ impl AgentRow {
     pub fn provisioning(&self) -> AgentProvisioning {
         let mut conditions = self.conditions();
         if let (Some(woken), Some(seen)) = (self.last_wake_at, self.last_seen_at)
-            && seen >= woken
+            && rules::answered(woken, Some(seen))
             && self.observed_generation > 0
         {
-            set_condition(&mut conditions, "CheckedIn", "true", "Seen", "The agent called after it was woken.", seen);
+            set_condition(&mut conditions, "CheckedIn", "true", "Seen", "The agent calls.", seen);
         }
         AgentProvisioning {
             agent_id: self.id.to_string(),

@@ -212,6 +212,11 @@ pub enum CheckIn {
     GiveUp,
 }
 
+/// Whether an agent answered a wake-up: it was heard of since, or so shortly before that it was awake anyhow.
+pub fn answered(woken: OffsetDateTime, last_seen: Option<OffsetDateTime>) -> bool {
+    last_seen.is_some_and(|seen| seen >= woken - CHECK_IN)
+}
+
 /// Looks at an agent that was woken `wakes` times, last at `last_wake`.
 pub fn check_in(
     wakes: i32,
@@ -220,7 +225,7 @@ pub fn check_in(
     now: OffsetDateTime,
 ) -> CheckIn {
     let Some(woken) = last_wake.filter(|_| wakes > 0) else { return CheckIn::Settled };
-    if last_seen.is_some_and(|seen| seen >= woken) {
+    if answered(woken, last_seen) {
         return CheckIn::Settled;
     }
     let deadline = woken + CHECK_IN;
@@ -346,10 +351,11 @@ mod tests {
             (0, None, None, CheckIn::Settled),
             (0, Some(-100), None, CheckIn::Settled),
             (1, Some(-10), None, CheckIn::Waiting(at(20))),
-            (1, Some(-10), Some(-11), CheckIn::Waiting(at(20))),
+            (1, Some(-10), Some(-41), CheckIn::Waiting(at(20))),
+            (1, Some(-10), Some(-40), CheckIn::Settled),
             (1, Some(-10), Some(-10), CheckIn::Settled),
             (1, Some(-30), None, CheckIn::WakeAgain),
-            (2, Some(-31), Some(-40), CheckIn::WakeAgain),
+            (2, Some(-31), Some(-62), CheckIn::WakeAgain),
             (3, Some(-29), None, CheckIn::Waiting(at(1))),
             (3, Some(-30), None, CheckIn::GiveUp),
             (3, Some(-30), Some(-1), CheckIn::Settled),
