@@ -59,8 +59,18 @@ impl From<Row> for Delivery {
 /// Queues what is due until `stop`.
 pub async fn schedule(state: State, stop: CancellationToken) -> Result<()> {
     let mut failures = 0;
+    // Without a broker the queue was in the memory of the process before this one, and is gone with it.
+    let mut forgotten = state.context.settings.amqp_url.is_empty();
     while !stop.is_cancelled() {
-        let pause = match queue_due(&state).await {
+        let due = async {
+            if forgotten {
+                sqlx::query!("UPDATE activity.deliveries SET claimed_until = NULL WHERE status = 'pending' AND claimed_until IS NOT NULL").execute(state.store.pool()).await?;
+            }
+            queue_due(&state).await
+        };
+        let due = due.await;
+        forgotten &= due.is_err();
+        let pause = match due {
             Ok(count) if count == usize::try_from(BATCH).unwrap_or(usize::MAX) => continue,
             Ok(_) => {
                 failures = 0;
@@ -91,8 +101,14 @@ async fn queue_due(state: &State) -> Result<usize> {
     )
     .fetch_all(state.store.pool())
     .await?;
-    for id in &due {
-        state.context.bus.enqueue(&Job { queue: QUEUE, id: *id }).await?;
+    for (done, id) in due.iter().enumerate() {
+        if let Err(error) = state.context.bus.enqueue(&Job { queue: QUEUE, id: *id }).await {
+            // What was not queued is due at once when the broker is back, not when the claim ends.
+            sqlx::query!("UPDATE activity.deliveries SET claimed_until = NULL WHERE id = ANY($1) AND status = 'pending'", &due[done..])
+                .execute(state.store.pool())
+                .await?;
+            return Err(error);
+        }
     }
     Ok(due.len())
 }
