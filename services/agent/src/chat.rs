@@ -197,7 +197,7 @@ impl Chat {
 /// An agent with its address.
 pub struct Seat {
     pub member: Member,
-    board: Uuid,
+    pub board: Uuid,
     gateway: Uuid,
     session_key: String,
 }

@@ -9,6 +9,7 @@ use sqlx::migrate::Migrator;
 
 mod agents;
 mod app;
+mod boards;
 mod change;
 mod chat;
 mod consumers;
@@ -47,6 +48,7 @@ pub fn role(context: &Context) -> Result<Role> {
         .service(AgentDirectoryServiceServer::new(directory::Directory { app: app.clone() }))
         .consumer(context, consumers::places(&app))
         .consumer(context, consumers::notices(&app))
+        .consumer(context, boards::changes(&app))
         .consumer(context, chat::messages(&app))
         .consumer(context, webhooks::receipts(&app))
         .task("agent-touches", move |stop| presence::write_touches(touching.clone(), stop))

@@ -23,6 +23,7 @@ mod inbound;
 mod memory;
 mod mentions;
 mod outside;
+mod payload;
 pub mod rules;
 mod snapshot;
 mod tags;

@@ -124,6 +124,8 @@ async fn memory_is_kept_streamed_and_told() {
     assert_eq!(worker.post(&shared, json!({"content": "x"})).await.detail(422), "Board is not in a board group");
     let group = person.post("/api/v1/board-groups", json!({"name": "Teams", "slug": ""})).await.expect(200);
     person.patch(&format!("/api/v1/boards/{board}"), json!({"board_group_id": group["id"]})).await.expect(200);
+    let joined = told("BOARD GROUP UPDATED").await;
+    assert!(joined.contains("Joined Board: Alpha\n") && joined.contains("Board Group: Teams\n"), "{joined}");
     let group_memory = format!("/api/v1/board-groups/{}/memory", id(&group));
     let (mut at_group, mut at_board) = (person.stream(&format!("{group_memory}/stream")).await, worker.stream(&format!("{shared}/stream")).await);
     let heard = person.post(&group_memory, json!({"content": "Freeze at noon", "tags": ["broadcast"]})).await.expect(200);
