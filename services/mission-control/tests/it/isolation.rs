@@ -81,8 +81,9 @@ fn request(message: &MessageDescriptor, ids: &BTreeMap<&str, String>, depth: usi
 fn value(field: &FieldDescriptor, ids: &BTreeMap<&str, String>, depth: usize) -> Value {
     let name = field.name();
     let single = name.strip_suffix("_ids").map(|stem| format!("{stem}_id"));
+    // Lists of ids that can be null are messages around the ids.
     if let Some(id) = ids.get(single.as_deref().unwrap_or(name)) {
-        return id.clone().into();
+        return if matches!(field.kind(), Kind::Message(_)) { json!([id]) } else { id.clone().into() };
     }
     match field.kind() {
         Kind::String if name.ends_with("_id") || name.ends_with("_ids") => panic!("{} names a resource this test does not know: add one of the victim to `ids`", field.full_name()),
@@ -91,6 +92,8 @@ fn value(field: &FieldDescriptor, ids: &BTreeMap<&str, String>, depth: usize) ->
         Kind::String if name == "color" => "123456".into(),
         Kind::String if name == "role" => "member".into(),
         Kind::String => STRANGER.into(),
+        // A body as it came, in base64.
+        Kind::Bytes if name == "body" => "e30=".into(),
         Kind::Bytes => json!({"reason": STRANGER}),
         Kind::Bool => true.into(),
         Kind::Enum(kind) => {
