@@ -67,7 +67,7 @@ impl Postgres {
                 .with_context(|| format!("the cluster in {} was not created (as root, every folder above must let others enter: set DATA_DIR)", server.data.display()))?;
         }
         if server.tool("pg_ctl", ["status".as_ref(), "-D".as_ref(), server.data.as_os_str()]).await.is_err() {
-            let options = format!("-c listen_addresses='' -c unix_socket_directories='{}' -c max_connections=200 -c shared_buffers=128MB", socket.display());
+            let options = format!("-c listen_addresses='' -c unix_socket_directories='{}' -c max_connections=200 -c shared_buffers=128MB -c track_activity_query_size=16kB", socket.display());
             let log = server.data.with_file_name("postgres.log");
             server
                 .tool("pg_ctl", ["start".as_ref(), "-w".as_ref(), "-s".as_ref(), "-D".as_ref(), server.data.as_os_str(), "-l".as_ref(), log.as_os_str(), "-o".as_ref(), options.as_ref()])
