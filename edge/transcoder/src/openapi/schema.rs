@@ -129,7 +129,8 @@ impl<'t> Schemas<'t> {
             Direction::Answer => (field.presence && !rules.required && !rules.not_null) || rules.write_only,
         };
         let mut schema = self.value(field, direction);
-        if (nullable || optional) && schema != json!({}) {
+        // A list of types has null already.
+        if (nullable || optional) && !schema["type"].is_array() {
             schema = json!({ "anyOf": [schema, { "type": "null" }] });
         }
         let note = if direction == Direction::Request && refuses_null(field) {
@@ -185,7 +186,8 @@ impl<'t> Schemas<'t> {
             Kind::Bool => json!({ "type": "boolean" }),
             Kind::String => text(field, direction),
             Kind::Bytes => json!({ "type": "string", "contentEncoding": "base64" }),
-            Kind::Json(JsonKind::Any) => json!({}),
+            // Every kind by name: a client that generates types from an empty schema makes an object of it.
+            Kind::Json(JsonKind::Any) => json!({ "type": ["object", "array", "string", "integer", "number", "boolean", "null"] }),
             Kind::Json(JsonKind::Array) => json!({ "type": "array", "items": {} }),
             Kind::Enum(index) => {
                 let values: Vec<&str> = self.table.enums[index].values.iter().map(|value| &*value.1).collect();
