@@ -21,7 +21,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::fs::write(out.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
 
     let mut set = compiler.file_descriptor_set();
-    set.file.retain(|file| file.package() != "missioncontrol.options.v1" && file.package() != "google.api");
+    set.file
+        .retain(|file| file.package() != "missioncontrol.options.v1" && file.package() != "google.api");
     let mut config = tonic_prost_build::Config::new();
     // Names travel with resources inside events.
     config.enable_type_names();

@@ -122,7 +122,9 @@ impl Readiness {
 /// is there.
 async fn ask(channel: Option<&Channel>, service: &str) -> Result<(), &'static str> {
     let channel = channel.ok_or("the role is not part of the installation")?;
-    let question = HealthCheckRequest { service: service.to_owned() };
+    let question = HealthCheckRequest {
+        service: service.to_owned(),
+    };
     let mut frame = BytesMut::with_capacity(call::HEAD + question.encoded_len());
     frame.put_u8(0);
     frame.put_u32(u32::try_from(question.encoded_len()).unwrap_or_default());

@@ -61,9 +61,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     println!("took {:?}", began.elapsed());
     let agents = gateway.list_agents().await?;
-    assert!(specs.iter().all(|spec| agents.iter().any(|agent| agent.id == spec.id)), "an agent got lost");
+    assert!(
+        specs.iter().all(|spec| agents.iter().any(|agent| agent.id == spec.id)),
+        "an agent got lost"
+    );
     let again = Instant::now();
-    println!("again {:?} in {:?}", gateway.ensure_agent(&specs[0], DEADLINE).await?, again.elapsed());
+    println!(
+        "again {:?} in {:?}",
+        gateway.ensure_agent(&specs[0], DEADLINE).await?,
+        again.elapsed()
+    );
 
     println!("# files");
     let file = |name: &str, content: &str| WorkspaceFile {
@@ -84,7 +91,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("{:?}", gateway.set_files(id, &files).await?);
     for name in ["AGENTS.md", "TOOLS.md", "HEARTBEAT.md"] {
         let content = gateway.get_file(id, name).await?;
-        println!("{name}: {} bytes", content.map_or(0, |text| secrecy::ExposeSecret::expose_secret(&text).len()));
+        println!(
+            "{name}: {} bytes",
+            content.map_or(0, |text| secrecy::ExposeSecret::expose_secret(&text).len())
+        );
     }
     println!("{} files listed", gateway.list_files(id).await?.len());
 
@@ -94,11 +104,25 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut events = gateway.session().events();
     let run = uuid::Uuid::now_v7().to_string();
     let began = Instant::now();
-    println!("{:?}", gateway.chat_send(&key, "EXEC: echo it-runs", &run, false).await?);
-    println!("{:?}", gateway.chat_send(&key, "EXEC: echo it-runs", &run, false).await?);
-    println!("{:?} after {:?}", gateway.await_run(&mut events, &run, DEADLINE).await?, began.elapsed());
+    println!(
+        "{:?}",
+        gateway.chat_send(&key, "EXEC: echo it-runs", &run, false).await?
+    );
+    println!(
+        "{:?}",
+        gateway.chat_send(&key, "EXEC: echo it-runs", &run, false).await?
+    );
+    println!(
+        "{:?} after {:?}",
+        gateway.await_run(&mut events, &run, DEADLINE).await?,
+        began.elapsed()
+    );
     for message in gateway.chat_history(&key, 20).await? {
-        println!("  {}: {:?}", message.role, message.text.chars().take(70).collect::<String>());
+        println!(
+            "  {}: {:?}",
+            message.role,
+            message.text.chars().take(70).collect::<String>()
+        );
     }
     println!("{} sessions", gateway.list_sessions().await?.len());
     gateway.reset_session(&key).await?;

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use chassis::{Caller, Error, Result, Store, error::Kind as ErrorKind, identity::{optional_uuid, uuid_of}};
+use chassis::{
+    Caller, Error, Result, Store,
+    error::Kind as ErrorKind,
+    identity::{optional_uuid, uuid_of},
+};
 use proto::{
     common::v1::Ok as Done,
     gateway::v1::{
@@ -75,13 +79,19 @@ impl GatewayRuntimeService for Runtime {
         Ok(Response::new(row.into()))
     }
 
-    async fn lookup_connection(&self, request: Request<LookupConnectionRequest>) -> Result<Response<GatewayConnection>, Status> {
+    async fn lookup_connection(
+        &self,
+        request: Request<LookupConnectionRequest>,
+    ) -> Result<Response<GatewayConnection>, Status> {
         let id = uuid_of(&request.get_ref().gateway_id)?;
         self.live(&request, &request.get_ref().gateway_id).await?;
         Ok(Response::new(self.supervisor.connection(id).await?))
     }
 
-    async fn ensure_agent(&self, request: Request<EnsureAgentRequest>) -> Result<Response<EnsureAgentResponse>, Status> {
+    async fn ensure_agent(
+        &self,
+        request: Request<EnsureAgentRequest>,
+    ) -> Result<Response<EnsureAgentResponse>, Status> {
         let live = self.live(&request, &request.get_ref().gateway_id).await?;
         let request = request.into_inner();
         let spec = AgentSpec {
@@ -91,7 +101,10 @@ impl GatewayRuntimeService for Runtime {
             heartbeat: None,
         };
         let outcome = live.gateway.ensure_agent(&spec, CHANGE).await.map_err(gateway_error)?;
-        Ok(Response::new(EnsureAgentResponse { created: outcome.created, updated: outcome.updated }))
+        Ok(Response::new(EnsureAgentResponse {
+            created: outcome.created,
+            updated: outcome.updated,
+        }))
     }
 
     async fn write_agent_files(
@@ -110,7 +123,11 @@ impl GatewayRuntimeService for Runtime {
             })
             .collect();
         let profile = live.gateway.profile().await.map_err(gateway_error)?;
-        let outcomes = live.gateway.set_files(&request.agent_key, &files).await.map_err(gateway_error)?;
+        let outcomes = live
+            .gateway
+            .set_files(&request.agent_key, &files)
+            .await
+            .map_err(gateway_error)?;
         let mut answer = WriteAgentFilesResponse::default();
         for (name, outcome) in outcomes {
             let place = profile.place_of(&name);
@@ -131,10 +148,17 @@ impl GatewayRuntimeService for Runtime {
         Ok(Response::new(answer))
     }
 
-    async fn read_agent_file(&self, request: Request<ReadAgentFileRequest>) -> Result<Response<ReadAgentFileResponse>, Status> {
+    async fn read_agent_file(
+        &self,
+        request: Request<ReadAgentFileRequest>,
+    ) -> Result<Response<ReadAgentFileResponse>, Status> {
         let live = self.live(&request, &request.get_ref().gateway_id).await?;
         let request = request.into_inner();
-        let content = live.gateway.get_file(&request.agent_key, &request.name).await.map_err(gateway_error)?;
+        let content = live
+            .gateway
+            .get_file(&request.agent_key, &request.name)
+            .await
+            .map_err(gateway_error)?;
         Ok(Response::new(ReadAgentFileResponse {
             exists: content.is_some(),
             content: content.map(|text| text.expose_secret().to_owned()).unwrap_or_default(),
@@ -153,22 +177,40 @@ impl GatewayRuntimeService for Runtime {
             };
             heartbeats.push((agent.agent_key, Heartbeat::new(settings)));
         }
-        let changed = live.gateway.set_heartbeats(&heartbeats, CHANGE).await.map_err(gateway_error)?;
+        let changed = live
+            .gateway
+            .set_heartbeats(&heartbeats, CHANGE)
+            .await
+            .map_err(gateway_error)?;
         Ok(Response::new(ConfigureHeartbeatsResponse { changed }))
     }
 
-    async fn send_message(&self, request: Request<SendMessageRequest>) -> Result<Response<SendMessageResponse>, Status> {
+    async fn send_message(
+        &self,
+        request: Request<SendMessageRequest>,
+    ) -> Result<Response<SendMessageResponse>, Status> {
         let live = self.live(&request, &request.get_ref().gateway_id).await?;
         let request = request.into_inner();
         if request.idempotency_key.is_empty() {
-            return Err(Error::invalid("idempotency_key", "idempotency_key is required: a message is sent once per key.").into());
+            return Err(Error::invalid(
+                "idempotency_key",
+                "idempotency_key is required: a message is sent once per key.",
+            )
+            .into());
         }
         if !request.label.is_empty() {
-            live.label(&request.session_key, &request.label).await.map_err(gateway_error)?;
+            live.label(&request.session_key, &request.label)
+                .await
+                .map_err(gateway_error)?;
         }
         let receipt = live
             .gateway
-            .chat_send(&request.session_key, &request.text, &request.idempotency_key, request.deliver)
+            .chat_send(
+                &request.session_key,
+                &request.text,
+                &request.idempotency_key,
+                request.deliver,
+            )
             .await
             .map_err(gateway_error)?;
         Ok(Response::new(SendMessageResponse { run_id: receipt.run_id }))
@@ -185,10 +227,16 @@ impl GatewayRuntimeService for Runtime {
     async fn remove_agent(&self, request: Request<RemoveAgentRequest>) -> Result<Response<Done>, Status> {
         let live = self.live(&request, &request.get_ref().gateway_id).await?;
         let request = request.into_inner();
-        live.gateway.delete_agent(&request.agent_key, CHANGE).await.map_err(gateway_error)?;
+        live.gateway
+            .delete_agent(&request.agent_key, CHANGE)
+            .await
+            .map_err(gateway_error)?;
         let own = format!("agent:{}:main", request.agent_key);
         if !request.session_key.is_empty() && request.session_key != own {
-            live.gateway.delete_session(&request.session_key).await.map_err(gateway_error)?;
+            live.gateway
+                .delete_session(&request.session_key)
+                .await
+                .map_err(gateway_error)?;
         }
         live.unlabel(&request.session_key);
         Ok(Response::new(Done { ok: true }))

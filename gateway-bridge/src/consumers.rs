@@ -30,10 +30,15 @@ struct OrganizationDeletions {
 #[async_trait]
 impl Handler for OrganizationDeletions {
     async fn handle(&self, tx: &mut Tx, events: &[Event]) -> Result<()> {
-        for organization in events.iter().filter_map(|event| Uuid::parse_str(&event.organization_id).ok()) {
+        for organization in events
+            .iter()
+            .filter_map(|event| Uuid::parse_str(&event.organization_id).ok())
+        {
             let caller = Caller::service(&self.signer, "gateway-bridge", Some(organization));
             gateways::delete(tx, &caller, organization, None).await?;
-            sqlx::query!("DELETE FROM gateway.devices WHERE organization_id = $1", organization).execute(&mut **tx).await?;
+            sqlx::query!("DELETE FROM gateway.devices WHERE organization_id = $1", organization)
+                .execute(&mut **tx)
+                .await?;
         }
         Ok(())
     }

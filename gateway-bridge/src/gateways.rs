@@ -109,7 +109,10 @@ fn not_found() -> Error {
 
 #[tonic::async_trait]
 impl GatewayService for Gateways {
-    async fn list_gateways(&self, request: Request<ListGatewaysRequest>) -> Result<Response<ListGatewaysResponse>, Status> {
+    async fn list_gateways(
+        &self,
+        request: Request<ListGatewaysRequest>,
+    ) -> Result<Response<ListGatewaysResponse>, Status> {
         let organization = Caller::of(&request)?.organization()?;
         let request = request.into_inner();
         let page = Page::of(request.limit, request.offset)?;
@@ -123,9 +126,11 @@ impl GatewayService for Gateways {
             i64::from(page.offset)
         )
         .fetch_all(self.store.pool());
-        let total =
-            sqlx::query_scalar!("SELECT count(*) AS \"count!\" FROM gateway.gateways WHERE organization_id = $1", organization)
-                .fetch_one(self.store.pool());
+        let total = sqlx::query_scalar!(
+            "SELECT count(*) AS \"count!\" FROM gateway.gateways WHERE organization_id = $1",
+            organization
+        )
+        .fetch_one(self.store.pool());
         let (rows, total) = tokio::try_join!(rows, total).map_err(Error::from)?;
         Ok(Response::new(ListGatewaysResponse {
             items: rows.into_iter().map(Gateway::from).collect(),
@@ -151,7 +156,9 @@ impl GatewayService for Gateways {
             TokenChange::Set(token) => Some(self.supervisor.seal_token(id, token)?),
             TokenChange::Clear => None,
             // Nothing is stored yet that the mask could mean.
-            TokenChange::Keep => return Err(Error::invalid("token", "The token is a mask: give the gateway's token itself.").into()),
+            TokenChange::Keep => {
+                return Err(Error::invalid("token", "The token is a mask: give the gateway's token itself.").into());
+            }
         };
         let now = OffsetDateTime::now_utc();
         let row = Row {
@@ -193,7 +200,10 @@ impl GatewayService for Gateways {
         .map_err(Error::from)?;
         let gateway = Gateway::from(row);
         let message = format!("Gateway created: {}.", gateway.name);
-        let change = Change::new("gateway.created", organization).gateway(id).message(message).after(&gateway);
+        let change = Change::new("gateway.created", organization)
+            .gateway(id)
+            .message(message)
+            .after(&gateway);
         tx.record(&caller, change).await?;
         tx.commit().await?;
         self.start(id).await;
@@ -214,7 +224,12 @@ impl GatewayService for Gateways {
         let before = find(&self.store, Some(organization), id).await?;
         let after = self.changed(&before, &request)?;
         // A look costs seconds: only when it would be at something else than before.
-        if after.stored() != (Stored { name: after.name.clone(), ..before.stored() }) {
+        if after.stored()
+            != (Stored {
+                name: after.name.clone(),
+                ..before.stored()
+            })
+        {
             preflight::check(&self.supervisor.target(&after.stored()).await?).await?;
         }
 
@@ -229,7 +244,9 @@ impl GatewayService for Gateways {
         .map_err(Error::from)?
         .ok_or_else(not_found)?;
         if current != before.updated_at {
-            return Err(Error::conflict("The gateway was changed meanwhile. Load it again and repeat the change.").into());
+            return Err(
+                Error::conflict("The gateway was changed meanwhile. Load it again and repeat the change.").into(),
+            );
         }
         let row = sqlx::query_as!(
             Row,
@@ -293,7 +310,10 @@ impl GatewayService for Gateways {
         Ok(Response::new(self.supervisor.connection(row.id).await?))
     }
 
-    async fn get_gateways_status(&self, request: Request<GetGatewaysStatusRequest>) -> Result<Response<GatewaysStatus>, Status> {
+    async fn get_gateways_status(
+        &self,
+        request: Request<GetGatewaysStatusRequest>,
+    ) -> Result<Response<GatewaysStatus>, Status> {
         let caller = Caller::of(&request)?;
         Ok(Response::new(status::look(self, &caller, request.into_inner()).await?))
     }
@@ -305,7 +325,9 @@ impl GatewayService for Gateways {
         request: Request<PreflightGatewayRequest>,
     ) -> Result<Response<Self::PreflightGatewayStream>, Status> {
         let caller = Caller::of(&request)?;
-        Ok(Response::new(preflight::walk(self, &caller, request.into_inner()).await?))
+        Ok(Response::new(
+            preflight::walk(self, &caller, request.into_inner()).await?,
+        ))
     }
 
     async fn list_gateway_commands(
@@ -377,7 +399,10 @@ pub async fn delete(tx: &mut chassis::Tx, caller: &Caller, organization: Uuid, i
         let id = row.id;
         let gateway = Gateway::from(row);
         let message = format!("Gateway deleted: {}.", gateway.name);
-        let change = Change::new("gateway.deleted", organization).gateway(id).message(message).before(&gateway);
+        let change = Change::new("gateway.deleted", organization)
+            .gateway(id)
+            .message(message)
+            .before(&gateway);
         tx.record(caller, change).await?;
     }
     Ok(())

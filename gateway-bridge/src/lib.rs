@@ -23,7 +23,10 @@ pub use rules::TOKEN_MASK;
 pub static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
 /// What belongs to this service in the database.
-pub const SCHEMA: Schema = Schema { name: "gateway", migrations: &MIGRATIONS };
+pub const SCHEMA: Schema = Schema {
+    name: "gateway",
+    migrations: &MIGRATIONS,
+};
 
 /// The role of this service.
 pub fn role(context: &Context) -> Result<Role> {
@@ -32,16 +35,23 @@ pub fn role(context: &Context) -> Result<Role> {
     let gateways = gateways::Gateways {
         store: store.clone(),
         supervisor: supervisor.clone(),
-        boards: boards::Boards { peers: context.peers.named("gateway-bridge") },
+        boards: boards::Boards {
+            peers: context.peers.named("gateway-bridge"),
+        },
         minimum: context.settings.gateway_min_version.clone(),
     };
-    let runtime = agents::Runtime { store: store.clone(), supervisor: supervisor.clone() };
+    let runtime = agents::Runtime {
+        store: store.clone(),
+        supervisor: supervisor.clone(),
+    };
     let (bus, sessions) = (context.bus.clone(), supervisor.clone());
     Ok(Role::new("gateway-bridge")
         .service(GatewayServiceServer::new(gateways))
         .service(GatewayRuntimeServiceServer::new(runtime))
         .task("gateway-sessions", move |stop| sessions.clone().run(bus.clone(), stop))
-        .task("gateway-device-tokens", move |stop| supervisor.clone().keep_device_tokens(stop))
+        .task("gateway-device-tokens", move |stop| {
+            supervisor.clone().keep_device_tokens(stop)
+        })
         .consumer(context, consumers::organization_deletions(&store, &context.signer))
         .store(context, &store))
 }

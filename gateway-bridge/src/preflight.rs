@@ -2,11 +2,7 @@
 
 use std::time::Duration;
 
-use chassis::{
-    Caller, Error, Result,
-    error::Kind as ErrorKind,
-    identity::optional_uuid,
-};
+use chassis::{Caller, Error, Result, error::Kind as ErrorKind, identity::optional_uuid};
 use futures::{StreamExt as _, stream::BoxStream};
 use proto::gateway::v1::{PreflightGatewayRequest, PreflightStep, StepStatus};
 use tokio::{sync::mpsc, time::Instant};
@@ -32,7 +28,10 @@ pub async fn check(target: &Target) -> Result<()> {
     loop {
         let failure = match tokio::time::timeout_at(until, dial(target, &mut |_| {})).await {
             Err(_) => {
-                let text = format!("Gateway check failed: no complete answer within {} s.", CHECK_DEADLINE.as_secs());
+                let text = format!(
+                    "Gateway check failed: no complete answer within {} s.",
+                    CHECK_DEADLINE.as_secs()
+                );
                 return Err(Error::new(ErrorKind::Deadline, text));
             }
             Ok(Ok(dialed)) => {
@@ -49,7 +48,10 @@ pub async fn check(target: &Target) -> Result<()> {
             return Ok(());
         }
         if !rules::passes_soon(&failure) || Instant::now() + SOON >= until {
-            return Err(Error::gateway(format!("Gateway check failed: {}", rules::sentence(&failure))));
+            return Err(Error::gateway(format!(
+                "Gateway check failed: {}",
+                rules::sentence(&failure)
+            )));
         }
         tokio::time::sleep(SOON).await;
     }
@@ -103,7 +105,10 @@ fn step(report: StepReport, minimum: &str) -> PreflightStep {
         .flatten();
     let (status, detail, remedy) = match (report.outcome, old) {
         (_, Some(_)) => {
-            let detail = format!("{} (older than {minimum}, the oldest fully supported release)", report.detail);
+            let detail = format!(
+                "{} (older than {minimum}, the oldest fully supported release)",
+                report.detail
+            );
             (StepStatus::Warning, detail, Some("Upgrade the gateway.".to_owned()))
         }
         (Outcome::Passed, None) => (StepStatus::Passed, report.detail, None),
@@ -116,7 +121,11 @@ fn step(report: StepReport, minimum: &str) -> PreflightStep {
         name: report.step.as_str().to_owned(),
         status: status.into(),
         detail,
-        remedy: remedy.or_else(|| failure.map(|failure| failure.remedy.clone()).filter(|remedy| !remedy.is_empty())),
+        remedy: remedy.or_else(|| {
+            failure
+                .map(|failure| failure.remedy.clone())
+                .filter(|remedy| !remedy.is_empty())
+        }),
         duration_ms: i32::try_from(report.duration.as_millis()).unwrap_or(i32::MAX),
         error_code: failure.map(|failure| rules::error_code(failure.kind)),
         pairing_request_id: failure.and_then(|failure| failure.pairing_request_id.as_deref().map(ToOwned::to_owned)),
@@ -131,7 +140,11 @@ async fn target(gateways: &Gateways, caller: &Caller, request: &PreflightGateway
         Some(id) => Some(find(&gateways.store, Some(organization), id).await?.stored()),
         None => None,
     };
-    let Some(url) = request.url.as_deref().or(stored.as_ref().map(|stored| stored.url.as_str())) else {
+    let Some(url) = request
+        .url
+        .as_deref()
+        .or(stored.as_ref().map(|stored| stored.url.as_str()))
+    else {
         return Err(Error::invalid("url", "Say which gateway: gateway_id or url."));
     };
     let url = rules::address(url).map_err(|message| Error::invalid("url", message))?;
@@ -146,11 +159,23 @@ async fn target(gateways: &Gateways, caller: &Caller, request: &PreflightGateway
         TokenChange::Clear => None,
         TokenChange::Keep => at_home.and_then(|stored| stored.token.clone()),
     };
-    let unpaired =
-        request.disable_device_pairing.or(stored.as_ref().map(|stored| stored.disable_device_pairing)).unwrap_or_default();
-    let device = if unpaired { None } else { Some(gateways.supervisor.device(organization).await?) };
-    let insecure = request.allow_insecure_tls.or(stored.as_ref().map(|stored| stored.allow_insecure_tls)).unwrap_or_default();
-    let print = request.tls_fingerprint.as_deref().or(stored.as_ref().and_then(|stored| stored.tls_fingerprint.as_deref()));
+    let unpaired = request
+        .disable_device_pairing
+        .or(stored.as_ref().map(|stored| stored.disable_device_pairing))
+        .unwrap_or_default();
+    let device = if unpaired {
+        None
+    } else {
+        Some(gateways.supervisor.device(organization).await?)
+    };
+    let insecure = request
+        .allow_insecure_tls
+        .or(stored.as_ref().map(|stored| stored.allow_insecure_tls))
+        .unwrap_or_default();
+    let print = request
+        .tls_fingerprint
+        .as_deref()
+        .or(stored.as_ref().and_then(|stored| stored.tls_fingerprint.as_deref()));
     Ok(Target {
         url,
         token,
@@ -159,4 +184,3 @@ async fn target(gateways: &Gateways, caller: &Caller, request: &PreflightGateway
         tls: tls_policy(print, insecure)?,
     })
 }
-

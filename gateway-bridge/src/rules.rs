@@ -22,7 +22,12 @@ impl Draft {
     /// The settings in their canonical form, or every mistake at once.
     pub fn checked(self) -> Result<Self, Vec<Violation>> {
         let mut wrong = Vec::new();
-        let mut note = |field: &str, message: String| wrong.push(Violation { field: field.to_owned(), message });
+        let mut note = |field: &str, message: String| {
+            wrong.push(Violation {
+                field: field.to_owned(),
+                message,
+            })
+        };
         let name = self.name.trim().to_owned();
         if name.is_empty() {
             note("name", "name must not be blank.".to_owned());
@@ -43,7 +48,12 @@ impl Draft {
             None
         });
         if wrong.is_empty() {
-            Ok(Self { name, url, workspace_root, tls_fingerprint: tls_fingerprint.map(|print| print.to_string()) })
+            Ok(Self {
+                name,
+                url,
+                workspace_root,
+                tls_fingerprint: tls_fingerprint.map(|print| print.to_string()),
+            })
         } else {
             Err(wrong)
         }
@@ -53,9 +63,13 @@ impl Draft {
 /// A gateway's address. The error names the rule and the remedy.
 pub fn address(text: &str) -> Result<Url, String> {
     let text = text.trim();
-    let url = Url::parse(text).map_err(|_| format!("`{text}` is not an address: write ws://host:18789 or wss://host."))?;
+    let url =
+        Url::parse(text).map_err(|_| format!("`{text}` is not an address: write ws://host:18789 or wss://host."))?;
     if !matches!(url.scheme(), "ws" | "wss") {
-        return Err(format!("The address must begin with ws:// or wss://, not {}://.", url.scheme()));
+        return Err(format!(
+            "The address must begin with ws:// or wss://, not {}://.",
+            url.scheme()
+        ));
     }
     if url.host_str().is_none_or(str::is_empty) {
         return Err("The address has no host: write ws://host:18789 or wss://host.".to_owned());
@@ -75,7 +89,10 @@ pub fn address(text: &str) -> Result<Url, String> {
 fn workspace_root(text: &str) -> Result<String, String> {
     let text = text.trim();
     if text.is_empty() {
-        return Err("workspace_root must not be blank: it is a directory on the gateway's machine, such as ~/.openclaw.".to_owned());
+        return Err(
+            "workspace_root must not be blank: it is a directory on the gateway's machine, such as ~/.openclaw."
+                .to_owned(),
+        );
     }
     if text.chars().any(char::is_control) {
         return Err("workspace_root must not contain control characters.".to_owned());
@@ -87,7 +104,10 @@ fn workspace_root(text: &str) -> Result<String, String> {
 pub fn fingerprint(text: Option<&str>) -> Result<Option<Fingerprint>, String> {
     match text.map(str::trim).filter(|text| !text.is_empty()) {
         None => Ok(None),
-        Some(text) => text.parse().map(Some).map_err(|error| format!("tls_fingerprint is not valid: {error}.")),
+        Some(text) => text
+            .parse()
+            .map(Some)
+            .map_err(|error| format!("tls_fingerprint is not valid: {error}.")),
     }
 }
 
@@ -122,18 +142,26 @@ pub const fn may_store(failure: &Failure) -> bool {
 
 /// Whether looking again in a moment can help.
 pub const fn passes_soon(failure: &Failure) -> bool {
-    matches!(failure.kind, Kind::Starting | Kind::Restarting | Kind::UpgradeUnavailable)
+    matches!(
+        failure.kind,
+        Kind::Starting | Kind::Restarting | Kind::UpgradeUnavailable
+    )
 }
 
 /// Scopes without which nothing works.
 pub fn fatal_scope(missing: &[String]) -> Option<&str> {
-    missing.iter().map(String::as_str).find(|scope| matches!(*scope, "operator.read" | "operator.admin"))
+    missing
+        .iter()
+        .map(String::as_str)
+        .find(|scope| matches!(*scope, "operator.read" | "operator.admin"))
 }
 
 /// A warning for releases older than what is fully supported. Never a veto: versions are texts that people change.
 pub fn version_warning(version: &Version, minimum: &str) -> Option<String> {
     match version.at_least(&Version::parse(minimum)) {
-        Some(false) => Some(format!("{version} is older than {minimum}, the oldest fully supported release")),
+        Some(false) => Some(format!(
+            "{version} is older than {minimum}, the oldest fully supported release"
+        )),
         _ => None,
     }
 }
@@ -151,7 +179,11 @@ pub fn error_code(kind: Kind) -> String {
 /// A failure as one sentence with its remedy.
 pub fn sentence(failure: &Failure) -> String {
     let message = failure.message.trim_end_matches('.');
-    if failure.remedy.is_empty() { format!("{message}.") } else { format!("{message}. {}", failure.remedy) }
+    if failure.remedy.is_empty() {
+        format!("{message}.")
+    } else {
+        format!("{message}. {}", failure.remedy)
+    }
 }
 
 #[cfg(test)]
@@ -160,7 +192,12 @@ mod tests {
 
     #[test]
     fn addresses() {
-        for good in ["ws://localhost:18789", " wss://gateway.example/path ", "ws://[::1]:1", "ws://10.0.0.1?x=1"] {
+        for good in [
+            "ws://localhost:18789",
+            " wss://gateway.example/path ",
+            "ws://[::1]:1",
+            "ws://10.0.0.1?x=1",
+        ] {
             assert!(address(good).is_ok(), "{good}");
         }
         let bad = [
@@ -183,8 +220,16 @@ mod tests {
 
     #[test]
     fn every_mistake_of_a_draft_is_told_at_once() {
-        let draft = Draft { tls_fingerprint: Some("xyz".to_owned()), ..Draft::default() };
-        let fields: Vec<_> = draft.checked().expect_err("empty").into_iter().map(|wrong| wrong.field).collect();
+        let draft = Draft {
+            tls_fingerprint: Some("xyz".to_owned()),
+            ..Draft::default()
+        };
+        let fields: Vec<_> = draft
+            .checked()
+            .expect_err("empty")
+            .into_iter()
+            .map(|wrong| wrong.field)
+            .collect();
         assert_eq!(fields, ["name", "url", "workspace_root", "tls_fingerprint"]);
         let draft = Draft {
             name: " One ".to_owned(),
@@ -193,7 +238,10 @@ mod tests {
             tls_fingerprint: Some(["AB"; 32].join(":")),
         };
         let draft = draft.checked().expect("fine");
-        assert_eq!((draft.name.as_str(), draft.workspace_root.as_str()), ("One", "~/.openclaw"));
+        assert_eq!(
+            (draft.name.as_str(), draft.workspace_root.as_str()),
+            ("One", "~/.openclaw")
+        );
         assert_eq!(draft.tls_fingerprint, Some("ab".repeat(32)));
     }
 
@@ -231,7 +279,10 @@ mod tests {
     #[test]
     fn without_reading_or_changing_nothing_works() {
         let scopes = |list: &[&str]| list.iter().map(|scope| (*scope).to_owned()).collect::<Vec<_>>();
-        assert_eq!(fatal_scope(&scopes(&["operator.pairing", "operator.admin"])), Some("operator.admin"));
+        assert_eq!(
+            fatal_scope(&scopes(&["operator.pairing", "operator.admin"])),
+            Some("operator.admin")
+        );
         assert_eq!(fatal_scope(&scopes(&["operator.pairing"])), None);
     }
 }

@@ -55,7 +55,10 @@ async fn by_address(gateways: &Gateways, caller: &Caller, request: GetGatewaysSt
         Some(id) => Some(find(&gateways.store, Some(organization), id).await?),
         None => None,
     };
-    let stored_token = || match row.as_ref().and_then(|row| row.token.as_deref().map(|token| (row.id, token))) {
+    let stored_token = || match row
+        .as_ref()
+        .and_then(|row| row.token.as_deref().map(|token| (row.id, token)))
+    {
         Some((id, sealed)) => gateways.supervisor.open_token(id, sealed).map(Some),
         None => Ok(None),
     };
@@ -64,11 +67,18 @@ async fn by_address(gateways: &Gateways, caller: &Caller, request: GetGatewaysSt
         TokenChange::Clear => None,
         TokenChange::Keep => stored_token()?,
     };
-    let unpaired = request.gateway_disable_device_pairing.or(row.as_ref().map(|row| row.disable_device_pairing));
-    let insecure = request.gateway_allow_insecure_tls.or(row.as_ref().map(|row| row.allow_insecure_tls));
+    let unpaired = request
+        .gateway_disable_device_pairing
+        .or(row.as_ref().map(|row| row.disable_device_pairing));
+    let insecure = request
+        .gateway_allow_insecure_tls
+        .or(row.as_ref().map(|row| row.allow_insecure_tls));
     let print = row.as_ref().and_then(|row| row.tls_fingerprint.as_deref());
-    let device =
-        if unpaired.unwrap_or_default() { None } else { Some(gateways.supervisor.device(organization).await?) };
+    let device = if unpaired.unwrap_or_default() {
+        None
+    } else {
+        Some(gateways.supervisor.device(organization).await?)
+    };
     let target = Target {
         url: url.clone(),
         token,
@@ -99,17 +109,27 @@ async fn sessions(gateway: &Gateway) -> Result<Vec<SessionInfo>, String> {
 fn answer(url: String, gateway: Option<Uuid>, sessions: Result<Vec<SessionInfo>, String>) -> GatewaysStatus {
     let sessions = match sessions {
         Ok(sessions) => sessions,
-        Err(error) => return GatewaysStatus { connected: false, gateway_url: url, error: Some(error), ..GatewaysStatus::default() },
+        Err(error) => {
+            return GatewaysStatus {
+                connected: false,
+                gateway_url: url,
+                error: Some(error),
+                ..GatewaysStatus::default()
+            };
+        }
     };
     let key = gateway.map(|id| format!("agent:{}:main", rules::main_agent(id)));
-    let main = key.as_ref().and_then(|key| sessions.iter().find(|session| session.key == *key));
+    let main = key
+        .as_ref()
+        .and_then(|key| sessions.iter().find(|session| session.key == *key));
     GatewaysStatus {
         connected: true,
         gateway_url: url,
         sessions_count: i32::try_from(sessions.len()).ok(),
         main_session: main.and_then(|session| serde_json::to_vec(session).ok()),
-        main_session_error: (key.is_some() && main.is_none())
-            .then(|| "The gateway's main agent has no session yet: it is made when the agent is provisioned.".to_owned()),
+        main_session_error: (key.is_some() && main.is_none()).then(|| {
+            "The gateway's main agent has no session yet: it is made when the agent is provisioned.".to_owned()
+        }),
         sessions: serde_json::to_vec(&sessions).ok(),
         error: None,
     }

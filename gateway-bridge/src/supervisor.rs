@@ -56,7 +56,11 @@ pub struct Stored {
 impl Stored {
     /// Whether both connect in the same way. A device token that we just stored is no change.
     fn connects_like(&self, other: &Self) -> bool {
-        let same = |s: &Self| Self { name: String::new(), device_token: None, ..s.clone() };
+        let same = |s: &Self| Self {
+            name: String::new(),
+            device_token: None,
+            ..s.clone()
+        };
         same(self) == same(other)
     }
 }
@@ -139,14 +143,20 @@ impl Supervisor {
     pub async fn device(&self, organization: Uuid) -> Result<Arc<Device>> {
         let place = format!("gateway.device:{organization}");
         let find = || {
-            sqlx::query_scalar!("SELECT key FROM gateway.devices WHERE organization_id = $1", organization)
-                .fetch_optional(self.inner.store.pool())
+            sqlx::query_scalar!(
+                "SELECT key FROM gateway.devices WHERE organization_id = $1",
+                organization
+            )
+            .fetch_optional(self.inner.store.pool())
         };
         let sealed = if let Some(sealed) = find().await? {
             sealed
         } else {
             let device = Device::generate();
-            let sealed = self.inner.sealer.seal(&place, device.to_secret().expose_secret().as_bytes())?;
+            let sealed = self
+                .inner
+                .sealer
+                .seal(&place, device.to_secret().expose_secret().as_bytes())?;
             sqlx::query!(
                 "INSERT INTO gateway.devices (organization_id, key) VALUES ($1, $2) ON CONFLICT DO NOTHING",
                 organization,
@@ -163,7 +173,9 @@ impl Supervisor {
 
     /// Seals a gateway's token for its row.
     pub fn seal_token(&self, gateway: Uuid, token: &str) -> Result<Vec<u8>> {
-        self.inner.sealer.seal(&format!("gateway.token:{gateway}"), token.as_bytes())
+        self.inner
+            .sealer
+            .seal(&format!("gateway.token:{gateway}"), token.as_bytes())
     }
 
     /// Opens a gateway's token.
@@ -179,14 +191,28 @@ impl Supervisor {
     /// How to connect to a stored gateway.
     pub async fn target(&self, stored: &Stored) -> Result<Target> {
         let url: Url = rules::address(&stored.url).map_err(|message| Error::invalid("url", message))?;
-        let token = stored.token.as_deref().map(|sealed| self.open_token(stored.id, sealed)).transpose()?;
+        let token = stored
+            .token
+            .as_deref()
+            .map(|sealed| self.open_token(stored.id, sealed))
+            .transpose()?;
         let device_token = stored
             .device_token
             .as_deref()
             .map(|sealed| self.open(&format!("gateway.device-token:{}", stored.id), sealed))
             .transpose()?;
-        let device = if stored.disable_device_pairing { None } else { Some(self.device(stored.organization_id).await?) };
-        Ok(Target { url, token, device, device_token, tls: tls_policy(stored.tls_fingerprint.as_deref(), stored.allow_insecure_tls)? })
+        let device = if stored.disable_device_pairing {
+            None
+        } else {
+            Some(self.device(stored.organization_id).await?)
+        };
+        Ok(Target {
+            url,
+            token,
+            device,
+            device_token,
+            tls: tls_policy(stored.tls_fingerprint.as_deref(), stored.allow_insecure_tls)?,
+        })
     }
 
     /// A live gateway; one that this process does not know yet is looked up and started.
@@ -231,8 +257,14 @@ impl Supervisor {
     /// Makes all sessions what the rows say.
     async fn sync_all(&self) -> Result<()> {
         let rows = self.stored(None).await?;
-        let gone: Vec<Uuid> =
-            self.inner.entries.lock().keys().filter(|id| !rows.iter().any(|row| row.id == **id)).copied().collect();
+        let gone: Vec<Uuid> = self
+            .inner
+            .entries
+            .lock()
+            .keys()
+            .filter(|id| !rows.iter().any(|row| row.id == **id))
+            .copied()
+            .collect();
         for id in gone {
             self.retire(id);
         }
@@ -248,7 +280,13 @@ impl Supervisor {
 
     async fn apply(&self, row: Stored) -> Result<()> {
         let id = row.id;
-        if self.inner.entries.lock().get(&id).is_some_and(|entry| entry.stored.connects_like(&row)) {
+        if self
+            .inner
+            .entries
+            .lock()
+            .get(&id)
+            .is_some_and(|entry| entry.stored.connects_like(&row))
+        {
             return Ok(());
         }
         let target = self.target(&row).await?;
@@ -268,17 +306,36 @@ impl Supervisor {
             ..self.inner.options.clone()
         };
         let gateway = Gateway::start(target, options);
-        let told = tell(self.inner.clone(), id, row.organization_id, row.name.clone(), gateway.session().state());
-        let live = Live { gateway, organization: row.organization_id, labels: Arc::default() };
+        let told = tell(
+            self.inner.clone(),
+            id,
+            row.organization_id,
+            row.name.clone(),
+            gateway.session().state(),
+        );
+        let live = Live {
+            gateway,
+            organization: row.organization_id,
+            labels: Arc::default(),
+        };
         let watch = AbortOnDropHandle::new(tokio::spawn(told));
-        entries.insert(id, Entry { live, stored: row, _watch: watch });
+        entries.insert(
+            id,
+            Entry {
+                live,
+                stored: row,
+                _watch: watch,
+            },
+        );
         Ok(())
     }
 
     /// Ends the session of a gateway whose row is gone, without waiting for it. Its main agent goes with it if the gateway
     /// can be reached: without a row nobody else could remove it.
     pub fn retire(&self, id: Uuid) {
-        let Some(entry) = self.inner.entries.lock().remove(&id) else { return };
+        let Some(entry) = self.inner.entries.lock().remove(&id) else {
+            return;
+        };
         self.inner.leaving.spawn(async move {
             let gateway = &entry.live.gateway;
             let connected = gateway.session().state().borrow().is_connected();
@@ -344,12 +401,19 @@ impl Supervisor {
                 () = stop.cancelled() => None,
             };
             let Some((id, token)) = next else { return Ok(()) };
-            let sealed = self.inner.sealer.seal(&format!("gateway.device-token:{id}"), token.expose_secret().as_bytes())?;
+            let sealed = self
+                .inner
+                .sealer
+                .seal(&format!("gateway.device-token:{id}"), token.expose_secret().as_bytes())?;
             let mut failures = 0;
             // Losing one only means another approval, but that is a person's time.
-            while let Err(error) = sqlx::query!("UPDATE gateway.gateways SET device_token = $2 WHERE id = $1", id, sealed)
-                .execute(self.inner.store.pool())
-                .await
+            while let Err(error) = sqlx::query!(
+                "UPDATE gateway.gateways SET device_token = $2 WHERE id = $1",
+                id,
+                sealed
+            )
+            .execute(self.inner.store.pool())
+            .await
             {
                 failures += 1;
                 tracing::warn!(gateway = %id, %error, failures, "device token not stored yet");
@@ -388,13 +452,18 @@ pub fn connection(id: Uuid, state: &SessionState) -> GatewayConnection {
     GatewayConnection {
         gateway_id: id.to_string(),
         phase: phase.into(),
-        protocol: state.profile.as_ref().and_then(|profile| i32::try_from(profile.protocol).ok()),
+        protocol: state
+            .profile
+            .as_ref()
+            .and_then(|profile| i32::try_from(profile.protocol).ok()),
         version: state.profile.as_ref().map(|profile| profile.version.to_string()),
         scopes: state.scopes.clone().unwrap_or_default(),
         since: Some(timestamp(state.since)),
         error: failure.map(|failure| failure.message.clone()),
         error_code: failure.map(|failure| rules::error_code(failure.kind)),
-        remedy: failure.map(|failure| failure.remedy.clone()).filter(|remedy| !remedy.is_empty()),
+        remedy: failure
+            .map(|failure| failure.remedy.clone())
+            .filter(|remedy| !remedy.is_empty()),
         pairing_request_id: failure.and_then(|failure| failure.pairing_request_id.as_deref().map(ToOwned::to_owned)),
         next_attempt_at: state.next_attempt_at.map(timestamp),
         tls_fingerprint: shown.or_else(|| state.fingerprint.map(|print| print.to_string())),
@@ -402,7 +471,13 @@ pub fn connection(id: Uuid, state: &SessionState) -> GatewayConnection {
 }
 
 /// Records an event whenever the connection really changes.
-async fn tell(inner: Arc<Inner>, id: Uuid, organization: Uuid, name: String, mut states: watch::Receiver<SessionState>) {
+async fn tell(
+    inner: Arc<Inner>,
+    id: Uuid,
+    organization: Uuid,
+    name: String,
+    mut states: watch::Receiver<SessionState>,
+) {
     let mut told = None;
     loop {
         let state = states.borrow_and_update().clone();
@@ -412,7 +487,10 @@ async fn tell(inner: Arc<Inner>, id: Uuid, organization: Uuid, name: String, mut
             if brief {
                 // A restart is over before it is worth an event.
                 let over = states.wait_for(|later| later.phase != state.phase);
-                if tokio::time::timeout(SETTLE, over).await.is_ok_and(|changed| changed.is_ok()) {
+                if tokio::time::timeout(SETTLE, over)
+                    .await
+                    .is_ok_and(|changed| changed.is_ok())
+                {
                     continue;
                 }
             }
@@ -442,7 +520,10 @@ async fn record(inner: &Inner, id: Uuid, organization: Uuid, name: &str, state: 
     };
     let caller = Caller::service(&inner.signer, "gateway-bridge", Some(organization));
     let mut tx = inner.store.begin().await?;
-    let change = Change::new("gateway.connection_changed", organization).gateway(id).message(message).after(&connection);
+    let change = Change::new("gateway.connection_changed", organization)
+        .gateway(id)
+        .message(message)
+        .after(&connection);
     tx.record(&caller, change).await?;
     tx.commit().await
 }

@@ -63,7 +63,11 @@ fn spec(n: usize) -> AgentSpec {
 }
 
 fn file(name: &str, content: &str) -> WorkspaceFile {
-    WorkspaceFile { name: name.to_owned(), content: content.to_owned().into(), keep_existing: false }
+    WorkspaceFile {
+        name: name.to_owned(),
+        content: content.to_owned().into(),
+        keep_existing: false,
+    }
 }
 
 async fn steps(target: &Target) -> (Vec<StepReport>, Result<u32, Failure>) {
@@ -76,9 +80,11 @@ async fn steps(target: &Target) -> (Vec<StepReport>, Result<u32, Failure>) {
 
 #[tokio::test]
 async fn the_handshake_works_on_every_release() {
-    for (release, protocol, shape) in
-        [(Release::Floor, 3, Shape::List), (Release::Old, 3, Shape::List), (Release::Latest, 4, Shape::Entries)]
-    {
+    for (release, protocol, shape) in [
+        (Release::Floor, 3, Shape::List),
+        (Release::Old, 3, Shape::List),
+        (Release::Latest, 4, Shape::Entries),
+    ] {
         let fake = FakeGateway::start(Options::release(release)).await;
         let gateway = start(&fake);
         let state = connected(&gateway).await;
@@ -94,7 +100,10 @@ async fn the_handshake_works_on_every_release() {
 
 #[tokio::test]
 async fn a_dev_version_is_looked_up_in_the_configuration() {
-    let options = Options { version: Some("dev".to_owned()), ..Options::release(Release::Old) };
+    let options = Options {
+        version: Some("dev".to_owned()),
+        ..Options::release(Release::Old)
+    };
     let fake = FakeGateway::start(options).await;
     let state = connected(&start(&fake)).await;
     assert_eq!(state.profile.expect("a profile").version.as_str(), "2026.2.26");
@@ -106,7 +115,13 @@ async fn a_dev_version_is_looked_up_in_the_configuration() {
 async fn a_wrong_token_is_refused_and_never_tried_again() {
     for release in [Release::Floor, Release::Old, Release::Latest] {
         let fake = FakeGateway::start(Options::release(release)).await;
-        let gateway = Gateway::start(Target { token: Some("wrong".to_owned().into()), ..target(&fake) }, quick());
+        let gateway = Gateway::start(
+            Target {
+                token: Some("wrong".to_owned().into()),
+                ..target(&fake)
+            },
+            quick(),
+        );
         let state = until(&gateway, "refused", |state| state.phase == Phase::Refused).await;
         let failure = state.last_failure.expect("a failure");
         assert_eq!(failure.kind, Kind::TokenMismatch);
@@ -132,25 +147,50 @@ async fn a_starting_gateway_is_retried_as_soon_as_it_asks() {
 async fn missing_scopes_are_shown_and_calls_name_the_scope() {
     for release in BOTH {
         let granted = Some(vec!["operator.read".to_owned()]);
-        let fake = FakeGateway::start(Options { granted_scopes: granted, ..Options::release(release) }).await;
+        let fake = FakeGateway::start(Options {
+            granted_scopes: granted,
+            ..Options::release(release)
+        })
+        .await;
         let gateway = start(&fake);
         let state = connected(&gateway).await;
-        let Phase::ScopesMissing { scopes } = state.phase else { panic!("scopes should be missing: {:?}", state.phase) };
+        let Phase::ScopesMissing { scopes } = state.phase else {
+            panic!("scopes should be missing: {:?}", state.phase)
+        };
         assert!(scopes.contains(&"operator.admin".to_owned()));
         let failure = gateway.reset_session("agent:main:main").await.expect_err("needs admin");
-        assert_eq!((failure.kind, failure.missing_scope.as_deref()), (Kind::MissingScope, Some("operator.admin")));
+        assert_eq!(
+            (failure.kind, failure.missing_scope.as_deref()),
+            (Kind::MissingScope, Some("operator.admin"))
+        );
         gateway.list_agents().await.expect("reading works");
     }
 }
 
 #[tokio::test]
 async fn without_a_device_the_latest_release_grants_nothing_remotely() {
-    let fake = FakeGateway::start(Options { pairing_required: true, ..Options::default() }).await;
-    let (seen, outcome) = steps(&Target { device: None, ..target(&fake) }).await;
+    let fake = FakeGateway::start(Options {
+        pairing_required: true,
+        ..Options::default()
+    })
+    .await;
+    let (seen, outcome) = steps(&Target {
+        device: None,
+        ..target(&fake)
+    })
+    .await;
     assert_eq!(outcome.expect_err("no scopes").kind, Kind::MissingScope);
-    let scopes = seen.iter().find(|step| step.step == Step::Scopes).expect("a scopes step");
+    let scopes = seen
+        .iter()
+        .find(|step| step.step == Step::Scopes)
+        .expect("a scopes step");
     assert_eq!(scopes.outcome, Outcome::Failed);
-    assert!(scopes.failure.as_ref().is_some_and(|failure| failure.remedy.contains("device pairing")));
+    assert!(
+        scopes
+            .failure
+            .as_ref()
+            .is_some_and(|failure| failure.remedy.contains("device pairing"))
+    );
 }
 
 // 3: pairing.
@@ -158,7 +198,11 @@ async fn without_a_device_the_latest_release_grants_nothing_remotely() {
 #[tokio::test]
 async fn pairing_waits_for_the_user_and_keeps_the_device_token() {
     for release in BOTH {
-        let fake = FakeGateway::start(Options { pairing_required: true, ..Options::release(release) }).await;
+        let fake = FakeGateway::start(Options {
+            pairing_required: true,
+            ..Options::release(release)
+        })
+        .await;
         let stored: Arc<Mutex<Option<SecretString>>> = Arc::default();
         let keep = stored.clone();
         let options = SessionOptions {
@@ -167,10 +211,18 @@ async fn pairing_waits_for_the_user_and_keeps_the_device_token() {
         };
         let target = target(&fake);
         let gateway = Gateway::start(target.clone(), options);
-        let state =
-            until(&gateway, "waiting", |state| matches!(state.phase, Phase::PairingRequired { .. })).await;
-        let Phase::PairingRequired { request_id: Some(id) } = state.phase else { panic!("no request id") };
-        assert_eq!(fake.pending_pairings(), std::slice::from_ref(&id), "one request, however often we look");
+        let state = until(&gateway, "waiting", |state| {
+            matches!(state.phase, Phase::PairingRequired { .. })
+        })
+        .await;
+        let Phase::PairingRequired { request_id: Some(id) } = state.phase else {
+            panic!("no request id")
+        };
+        assert_eq!(
+            fake.pending_pairings(),
+            std::slice::from_ref(&id),
+            "one request, however often we look"
+        );
         let failure = state.last_failure.expect("a failure");
         assert!(failure.remedy.contains(&id));
         assert!(state.next_attempt_at.is_some(), "it looks again by itself");
@@ -181,11 +233,19 @@ async fn pairing_waits_for_the_user_and_keeps_the_device_token() {
         gateway.session().stop(Duration::ZERO).await;
 
         // The device token alone is enough from now on, for this key only.
-        let alone = Target { token: None, device_token: Some(device_token.clone()), ..target.clone() };
+        let alone = Target {
+            token: None,
+            device_token: Some(device_token.clone()),
+            ..target.clone()
+        };
         connected(&Gateway::start(alone, quick())).await;
         // A rotated shared token does not lock the device out.
         let rotated = Some("rotated".to_owned().into());
-        let rotated = Target { token: rotated, device_token: Some(device_token), ..target };
+        let rotated = Target {
+            token: rotated,
+            device_token: Some(device_token),
+            ..target
+        };
         connected(&Gateway::start(rotated, quick())).await;
     }
 }
@@ -199,13 +259,24 @@ async fn agents_are_provisioned_updated_and_deleted() {
         let gateway = start(&fake);
         let outcome = gateway.ensure_agent(&spec(1), SOON).await.expect("created");
         assert!(outcome.created && outcome.heartbeat_changed, "{release:?} {outcome:?}");
-        let agent = gateway.snapshot().await.expect("config").agent("mc-1").expect("the agent");
-        assert_eq!((agent.name.as_deref(), agent.workspace.as_deref()), (Some("Worker 1"), Some("/ws/mc-1")));
+        let agent = gateway
+            .snapshot()
+            .await
+            .expect("config")
+            .agent("mc-1")
+            .expect("the agent");
+        assert_eq!(
+            (agent.name.as_deref(), agent.workspace.as_deref()),
+            (Some("Worker 1"), Some("/ws/mc-1"))
+        );
         assert_eq!(agent.heartbeat, Some(json!({"every": "10m", "target": "none"})));
 
         fake.clear_calls();
         let outcome = gateway.ensure_agent(&spec(1), SOON).await.expect("unchanged");
-        assert!(!outcome.created && !outcome.updated && !outcome.heartbeat_changed, "{release:?} {outcome:?}");
+        assert!(
+            !outcome.created && !outcome.updated && !outcome.heartbeat_changed,
+            "{release:?} {outcome:?}"
+        );
         let writes: Vec<_> = fake
             .calls()
             .into_iter()
@@ -213,15 +284,29 @@ async fn agents_are_provisioned_updated_and_deleted() {
             .collect();
         assert_eq!(writes, [], "nothing is sent when nothing differs");
 
-        let renamed = AgentSpec { name: "Renamed".to_owned(), ..spec(1) };
+        let renamed = AgentSpec {
+            name: "Renamed".to_owned(),
+            ..spec(1)
+        };
         assert!(gateway.ensure_agent(&renamed, SOON).await.expect("updated").updated);
         let agents = gateway.list_agents().await.expect("agents");
-        assert!(agents.iter().any(|agent| agent.name.as_deref() == Some("Renamed")), "{release:?} {agents:?}");
+        assert!(
+            agents.iter().any(|agent| agent.name.as_deref() == Some("Renamed")),
+            "{release:?} {agents:?}"
+        );
 
-        gateway.label_session("agent:mc-1:main", "Renamed").await.expect("labelled");
+        gateway
+            .label_session("agent:mc-1:main", "Renamed")
+            .await
+            .expect("labelled");
         assert!(gateway.delete_agent("mc-1", SOON).await.expect("deleted"));
         assert_eq!(fake.agents().iter().filter(|id| *id != "main").count(), 0);
-        assert!(!gateway.delete_agent("mc-1", SOON).await.expect("a second delete is fine"));
+        assert!(
+            !gateway
+                .delete_agent("mc-1", SOON)
+                .await
+                .expect("a second delete is fine")
+        );
         assert_eq!(gateway.list_sessions().await.expect("sessions"), []);
     }
 }
@@ -235,7 +320,11 @@ async fn existing_agents_are_adopted() {
     let gateway = start(&fake);
     let outcome = gateway.ensure_agent(&spec(1), SOON).await.expect("adopted");
     assert!(!outcome.created && !outcome.updated && outcome.heartbeat_changed);
-    assert_eq!(fake.config()["agents"]["entries"]["mc-1"]["model"], "mine", "what we do not manage stays");
+    assert_eq!(
+        fake.config()["agents"]["entries"]["mc-1"]["model"],
+        "mine",
+        "what we do not manage stays"
+    );
     assert_eq!(fake.calls_of("agents.create"), []);
 }
 
@@ -250,18 +339,34 @@ async fn files_are_mapped_to_what_the_release_takes() {
             file("AGENTS.md", "# AGENTS\n"),
             file("TOOLS.md", "- `AUTH_TOKEN=one`\n"),
             file("HEARTBEAT.md", "Check in.\n"),
-            WorkspaceFile { keep_existing: true, ..file("MEMORY.md", "fresh") },
+            WorkspaceFile {
+                keep_existing: true,
+                ..file("MEMORY.md", "fresh")
+            },
             file("NONSENSE.md", "x"),
         ];
         let outcomes = gateway.set_files("mc-1", &files).await.expect("written");
-        let of = |name: &str| outcomes.iter().find(|(known, _)| known == name).map(|(_, outcome)| outcome.clone());
+        let of = |name: &str| {
+            outcomes
+                .iter()
+                .find(|(known, _)| known == name)
+                .map(|(_, outcome)| outcome.clone())
+        };
         for name in ["AGENTS.md", "TOOLS.md", "HEARTBEAT.md"] {
             assert_eq!(of(name), Some(FileWrite::Written), "{release:?} {name}");
         }
-        assert_eq!(of("MEMORY.md"), Some(FileWrite::Unchanged), "the agent's notes are kept");
+        assert_eq!(
+            of("MEMORY.md"),
+            Some(FileWrite::Unchanged),
+            "the agent's notes are kept"
+        );
         assert!(matches!(of("NONSENSE.md"), Some(FileWrite::Unsupported(_))));
 
-        for (name, content) in [("AGENTS.md", "# AGENTS\n"), ("TOOLS.md", "- `AUTH_TOKEN=one`\n"), ("HEARTBEAT.md", "Check in.\n")] {
+        for (name, content) in [
+            ("AGENTS.md", "# AGENTS\n"),
+            ("TOOLS.md", "- `AUTH_TOKEN=one`\n"),
+            ("HEARTBEAT.md", "Check in.\n"),
+        ] {
             let read = gateway.get_file("mc-1", name).await.expect("read").expect("there");
             assert_eq!(read.expose_secret(), content, "{release:?} {name}");
         }
@@ -271,13 +376,23 @@ async fn files_are_mapped_to_what_the_release_takes() {
 
         fake.clear_calls();
         let again = gateway.set_files("mc-1", &files[..3]).await.expect("unchanged");
-        assert!(again.iter().all(|(_, outcome)| *outcome == FileWrite::Unchanged), "{release:?} {again:?}");
+        assert!(
+            again.iter().all(|(_, outcome)| *outcome == FileWrite::Unchanged),
+            "{release:?} {again:?}"
+        );
         assert_eq!(fake.calls_of("agents.files.set"), []);
         assert_eq!(fake.calls_of("cron.scratch.set"), []);
 
         // One file alone keeps the other's part.
-        gateway.set_file("mc-1", "TOOLS.md", "- `AUTH_TOKEN=two`\n".to_owned().into()).await.expect("written");
-        let read = gateway.get_file("mc-1", "AGENTS.md").await.expect("read").expect("there");
+        gateway
+            .set_file("mc-1", "TOOLS.md", "- `AUTH_TOKEN=two`\n".to_owned().into())
+            .await
+            .expect("written");
+        let read = gateway
+            .get_file("mc-1", "AGENTS.md")
+            .await
+            .expect("read")
+            .expect("there");
         assert_eq!(read.expose_secret(), "# AGENTS\n");
         let listed = gateway.list_files("mc-1").await.expect("listed");
         assert!(listed.iter().any(|file| file.name == "TOOLS.md" && !file.missing));
@@ -299,7 +414,9 @@ async fn ten_agents_at_once_all_survive_with_few_patches() {
         }
         let config = gateway.snapshot().await.expect("config");
         for spec in &specs {
-            let agent = config.agent(&spec.id).unwrap_or_else(|| panic!("{release:?} lost {}", spec.id));
+            let agent = config
+                .agent(&spec.id)
+                .unwrap_or_else(|| panic!("{release:?} lost {}", spec.id));
             assert_eq!(agent.name.as_ref(), Some(&spec.name), "{release:?}");
             assert!(agent.heartbeat.is_some(), "{release:?} {}", spec.id);
         }
@@ -313,7 +430,16 @@ async fn one_refused_wish_does_not_take_the_others_with_it() {
     let fake = FakeGateway::start(Options::default()).await;
     let gateway = start(&fake);
     for n in 0..3 {
-        gateway.ensure_agent(&AgentSpec { heartbeat: None, ..spec(n) }, SOON).await.expect("created");
+        gateway
+            .ensure_agent(
+                &AgentSpec {
+                    heartbeat: None,
+                    ..spec(n)
+                },
+                SOON,
+            )
+            .await
+            .expect("created");
     }
     let wish = |n: usize, every: &str| [(format!("mc-{n}"), Heartbeat::every(every))];
     let (first, second, third) = (wish(0, "10m"), wish(1, "nonsense"), wish(2, "5m"));
@@ -330,8 +456,18 @@ async fn one_refused_wish_does_not_take_the_others_with_it() {
 async fn a_person_who_edits_at_the_same_time_is_not_overwritten() {
     let fake = FakeGateway::start(Options::default()).await;
     let gateway = start(&fake);
-    gateway.ensure_agent(&AgentSpec { heartbeat: None, ..spec(1) }, SOON).await.expect("created");
-    let conflict = json!({"code": "INVALID_REQUEST", "message": "config changed since last load; re-run config.get and retry"});
+    gateway
+        .ensure_agent(
+            &AgentSpec {
+                heartbeat: None,
+                ..spec(1)
+            },
+            SOON,
+        )
+        .await
+        .expect("created");
+    let conflict =
+        json!({"code": "INVALID_REQUEST", "message": "config changed since last load; re-run config.get and retry"});
     fake.fail_next("config.patch", Fault::Error(conflict));
     let wish = [("mc-1".to_owned(), Heartbeat::every("10m"))];
     assert!(gateway.set_heartbeats(&wish, SOON).await.expect("written"));
@@ -346,12 +482,26 @@ async fn a_restart_in_the_middle_of_a_patch_gives_the_result_once() {
         for fault in [Fault::RestartBefore, Fault::RestartAfter, Fault::CutAfter] {
             let fake = FakeGateway::start(Options::release(release)).await;
             let gateway = start(&fake);
-            gateway.ensure_agent(&AgentSpec { heartbeat: None, ..spec(1) }, SOON).await.expect("created");
+            gateway
+                .ensure_agent(
+                    &AgentSpec {
+                        heartbeat: None,
+                        ..spec(1)
+                    },
+                    SOON,
+                )
+                .await
+                .expect("created");
             fake.fail_next("config.patch", fault.clone());
             let wish = [("mc-1".to_owned(), Heartbeat::every("10m"))];
             let changed = gateway.set_heartbeats(&wish, SOON).await.expect("written");
             assert!(changed, "{release:?} {fault:?}");
-            let agent = gateway.snapshot().await.expect("config").agent("mc-1").expect("the agent");
+            let agent = gateway
+                .snapshot()
+                .await
+                .expect("config")
+                .agent("mc-1")
+                .expect("the agent");
             assert!(agent.heartbeat.is_some(), "{release:?} {fault:?}");
         }
     }
@@ -376,7 +526,11 @@ async fn a_call_that_must_not_repeat_fails_when_its_answer_is_lost() {
     let gateway = start(&fake);
     connected(&gateway).await;
     fake.fail_next("health", Fault::CutAfter);
-    let failure = gateway.session().call("health", &json!({}), Call::once()).await.expect_err("lost");
+    let failure = gateway
+        .session()
+        .call("health", &json!({}), Call::once())
+        .await
+        .expect_err("lost");
     assert_eq!(failure.kind, Kind::ConnectionLost);
     assert_eq!(fake.calls_of("health").len(), 1);
 }
@@ -389,9 +543,17 @@ async fn every_kind_of_loss_ends_in_a_new_connection() {
     let losses: [Loss; 6] = [
         ("restart", FakeGateway::restart, Kind::Restarting),
         ("cut", FakeGateway::cut, Kind::ConnectionLost),
-        ("policy", |fake| fake.close_all(4001, "gateway policy changed"), Kind::PolicyChanged),
+        (
+            "policy",
+            |fake| fake.close_all(4001, "gateway policy changed"),
+            Kind::PolicyChanged,
+        ),
         ("1013", |fake| fake.close_all(1013, ""), Kind::Starting),
-        ("1008", |fake| fake.close_all(1008, "slow consumer"), Kind::ConnectionLost),
+        (
+            "1008",
+            |fake| fake.close_all(1008, "slow consumer"),
+            Kind::ConnectionLost,
+        ),
         ("1009", |fake| fake.close_all(1009, ""), Kind::TooLarge),
     ];
     let fake = FakeGateway::start(Options::default()).await;
@@ -402,7 +564,11 @@ async fn every_kind_of_loss_ends_in_a_new_connection() {
         lose(&fake);
         let mut state = gateway.session().state();
         let again = state.wait_for(|state| state.is_connected() && fake.connections() > before);
-        let state = tokio::time::timeout(SOON, again).await.expect(name).expect("running").clone();
+        let state = tokio::time::timeout(SOON, again)
+            .await
+            .expect(name)
+            .expect("running")
+            .clone();
         let seen = state.last_failure.map(|failure| failure.kind);
         // While the gateway is away the last failure may already be that of the next attempt.
         assert!(seen == Some(kind) || name == "restart", "{name} {seen:?}");
@@ -423,14 +589,22 @@ async fn a_draining_gateway_is_waited_for() {
 
 #[tokio::test]
 async fn silence_is_noticed_after_two_ticks() {
-    let fake = FakeGateway::start(Options { tick_interval: Duration::from_millis(200), ..Options::default() }).await;
+    let fake = FakeGateway::start(Options {
+        tick_interval: Duration::from_millis(200),
+        ..Options::default()
+    })
+    .await;
     let gateway = start(&fake);
     connected(&gateway).await;
     let began = Instant::now();
     fake.freeze(true);
     let state = until(&gateway, "cut off", |state| !state.is_connected()).await;
     assert_eq!(state.last_failure.expect("a failure").kind, Kind::Silent);
-    assert!(began.elapsed() >= Duration::from_millis(380), "not before two ticks: {:?}", began.elapsed());
+    assert!(
+        began.elapsed() >= Duration::from_millis(380),
+        "not before two ticks: {:?}",
+        began.elapsed()
+    );
     fake.freeze(false);
     fake.cut();
     connected(&gateway).await;
@@ -440,7 +614,11 @@ async fn silence_is_noticed_after_two_ticks() {
 
 #[tokio::test]
 async fn an_idle_session_lives_on_ticks() {
-    let fake = FakeGateway::start(Options { tick_interval: Duration::from_millis(50), ..Options::default() }).await;
+    let fake = FakeGateway::start(Options {
+        tick_interval: Duration::from_millis(50),
+        ..Options::default()
+    })
+    .await;
     let gateway = start(&fake);
     let mut events = gateway.session().events();
     connected(&gateway).await;
@@ -466,29 +644,59 @@ async fn a_message_is_sent_once_per_key_even_over_a_lost_connection() {
         connected(&gateway).await;
         let mut events = gateway.session().events();
         fake.fail_next("chat.send", Fault::CutAfter);
-        let receipt = gateway.chat_send("agent:main:main", "hello there", "key-1", false).await.expect("sent");
+        let receipt = gateway
+            .chat_send("agent:main:main", "hello there", "key-1", false)
+            .await
+            .expect("sent");
         assert_eq!(receipt.run_id, "key-1");
-        gateway.chat_send("agent:main:main", "hello there", "key-1", false).await.expect("sent again");
+        gateway
+            .chat_send("agent:main:main", "hello there", "key-1", false)
+            .await
+            .expect("sent again");
         assert_eq!(fake.messages("agent:main:main"), ["hello there"]);
         assert!(fake.calls_of("chat.send").len() >= 3);
 
-        let receipt = gateway.chat_send("agent:main:main", "second", "key-2", false).await.expect("sent");
-        let update = gateway.await_run(&mut events, &receipt.run_id, SOON).await.expect("an answer");
-        assert_eq!((update.state, update.text.as_deref()), (ChatState::Final, Some("ack: second")));
+        let receipt = gateway
+            .chat_send("agent:main:main", "second", "key-2", false)
+            .await
+            .expect("sent");
+        let update = gateway
+            .await_run(&mut events, &receipt.run_id, SOON)
+            .await
+            .expect("an answer");
+        assert_eq!(
+            (update.state, update.text.as_deref()),
+            (ChatState::Final, Some("ack: second"))
+        );
         let history = gateway.chat_history("agent:main:main", 50).await.expect("history");
         let texts: Vec<_> = history.iter().map(|message| message.text.as_str()).collect();
-        assert_eq!(texts, ["hello there", "ack: hello there", "second", "ack: second"], "{release:?}");
+        assert_eq!(
+            texts,
+            ["hello there", "ack: hello there", "second", "ack: second"],
+            "{release:?}"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_new_agent_can_be_spoken_to_at_once() {
-    let fake = FakeGateway::start(Options { reload_delay: Duration::from_millis(600), ..Options::default() }).await;
+    let fake = FakeGateway::start(Options {
+        reload_delay: Duration::from_millis(600),
+        ..Options::default()
+    })
+    .await;
     let gateway = start(&fake);
     fake.edit_config(|_| {});
     let create = json!({"name": "mc-1", "workspace": "/ws/mc-1"});
-    gateway.session().call("agents.create", &create, Call::once()).await.expect("created");
-    gateway.chat_send("agent:mc-1:main", "hello", "key", false).await.expect("sent");
+    gateway
+        .session()
+        .call("agents.create", &create, Call::once())
+        .await
+        .expect("created");
+    gateway
+        .chat_send("agent:mc-1:main", "hello", "key", false)
+        .await
+        .expect("sent");
     assert_eq!(fake.messages("agent:mc-1:main"), ["hello"]);
 }
 
@@ -546,7 +754,11 @@ async fn frames_that_the_gateway_refuses_are_not_sent() {
 #[tokio::test]
 async fn a_rate_limit_delays_and_does_not_fail() {
     let limit = Some((2, Duration::from_secs(1)));
-    let fake = FakeGateway::start(Options { patch_limit: limit, ..Options::default() }).await;
+    let fake = FakeGateway::start(Options {
+        patch_limit: limit,
+        ..Options::default()
+    })
+    .await;
     let gateway = start(&fake);
     for n in 0..4 {
         gateway.ensure_agent(&spec(n), SOON).await.expect("delayed, not failed");
@@ -559,14 +771,21 @@ async fn a_rate_limit_delays_and_does_not_fail() {
 
 #[tokio::test]
 async fn certificates_are_pinned_or_reported() {
-    let fake = FakeGateway::start(Options { tls: true, ..Options::default() }).await;
+    let fake = FakeGateway::start(Options {
+        tls: true,
+        ..Options::default()
+    })
+    .await;
     let fingerprint = fake.fingerprint().expect("a fingerprint").to_owned();
     let with = |tls| Target { tls, ..target(&fake) };
 
     let (_, outcome) = steps(&with(TlsPolicy::PublicRoots)).await;
     let failure = outcome.expect_err("self-signed");
     assert_eq!(failure.kind, Kind::TlsUntrusted);
-    assert!(failure.message.contains(&fingerprint), "the fingerprint to pin is shown");
+    assert!(
+        failure.message.contains(&fingerprint),
+        "the fingerprint to pin is shown"
+    );
 
     let (_, outcome) = steps(&with(TlsPolicy::Pinned(fingerprint.parse().expect("hex")))).await;
     outcome.expect("the right certificate");
@@ -589,7 +808,10 @@ async fn preflight_reports_every_step_in_order() {
     let (seen, outcome) = steps(&target(&fake)).await;
     assert_eq!(outcome.expect("fine"), 4);
     assert_eq!(seen.iter().map(|step| step.step).collect::<Vec<_>>(), Step::ALL);
-    assert!(seen.iter().all(|step| matches!(step.outcome, Outcome::Passed | Outcome::Skipped)));
+    assert!(
+        seen.iter()
+            .all(|step| matches!(step.outcome, Outcome::Passed | Outcome::Skipped))
+    );
 }
 
 #[tokio::test]
@@ -599,20 +821,37 @@ async fn preflight_stops_at_the_first_failure_with_its_remedy() {
         listener.local_addr().expect("bound").port()
     };
     let fake = FakeGateway::start(Options::default()).await;
-    let pairing = FakeGateway::start(Options { pairing_required: true, ..Options::default() }).await;
-    let at = |url: String| Target { url: url.parse().expect("a url"), ..target(&fake) };
+    let pairing = FakeGateway::start(Options {
+        pairing_required: true,
+        ..Options::default()
+    })
+    .await;
+    let at = |url: String| Target {
+        url: url.parse().expect("a url"),
+        ..target(&fake)
+    };
     let wss = fake.url().replace("ws://", "wss://");
     let rows = [
         (at("ws://no-such-host.invalid:1".to_owned()), Step::Dns, Kind::Dns),
         (at(format!("ws://127.0.0.1:{closed}")), Step::Tcp, Kind::Unreachable),
         (at(wss), Step::Tls, Kind::Tls),
-        (Target { token: Some("wrong".to_owned().into()), ..target(&fake) }, Step::Authentication, Kind::TokenMismatch),
+        (
+            Target {
+                token: Some("wrong".to_owned().into()),
+                ..target(&fake)
+            },
+            Step::Authentication,
+            Kind::TokenMismatch,
+        ),
         (target(&pairing), Step::Pairing, Kind::PairingRequired),
     ];
     for (target, step, kind) in rows {
         let (seen, outcome) = steps(&target).await;
         assert_eq!(outcome.expect_err("a failure").kind, kind, "{step:?}");
-        let failed = seen.iter().find(|report| report.outcome == Outcome::Failed).expect("a failed step");
+        let failed = seen
+            .iter()
+            .find(|report| report.outcome == Outcome::Failed)
+            .expect("a failed step");
         assert_eq!(failed.step, step);
         assert!(!failed.failure.as_ref().expect("a failure").remedy.is_empty());
         let after = seen.iter().skip_while(|report| report.step != step).skip(1);
@@ -651,7 +890,11 @@ async fn a_call_ends_at_its_deadline() {
     connected(&gateway).await;
     fake.fail_next("health", Fault::Delay(Duration::from_secs(30)));
     let call = Call::repeatable().within(Duration::from_millis(100));
-    let failure = gateway.session().call("health", &json!({}), call).await.expect_err("late");
+    let failure = gateway
+        .session()
+        .call("health", &json!({}), call)
+        .await
+        .expect_err("late");
     assert_eq!(failure.kind, Kind::Deadline);
     gateway.health().await.expect("the session is fine");
 }
@@ -679,7 +922,10 @@ async fn stopping_lets_requests_finish_and_ends_the_session() {
 #[tokio::test]
 async fn secrets_never_reach_debug_output() {
     let fake = FakeGateway::start(Options::default()).await;
-    let target = Target { device_token: Some("device-secret".to_owned().into()), ..target(&fake) };
+    let target = Target {
+        device_token: Some("device-secret".to_owned().into()),
+        ..target(&fake)
+    };
     let gateway = Gateway::start(target.clone(), quick());
     connected(&gateway).await;
     let state = gateway.session().state().borrow().clone();

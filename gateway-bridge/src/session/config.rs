@@ -49,7 +49,10 @@ impl Heartbeat {
 
     /// An interval, delivered nowhere.
     pub fn every(interval: &str) -> Self {
-        Self(Map::from_iter([("every".to_owned(), interval.into()), ("target".to_owned(), "none".into())]))
+        Self(Map::from_iter([
+            ("every".to_owned(), interval.into()),
+            ("target".to_owned(), "none".into()),
+        ]))
     }
 
     /// The settings as this release keeps them.
@@ -58,8 +61,12 @@ impl Heartbeat {
             Shape::List => ONLY_ENTRIES,
             Shape::Entries => ONLY_LIST,
         };
-        let mut wire: Map<_, _> =
-            self.0.iter().filter(|(key, _)| !foreign.contains(&key.as_str())).map(|(k, v)| (k.clone(), v.clone())).collect();
+        let mut wire: Map<_, _> = self
+            .0
+            .iter()
+            .filter(|(key, _)| !foreign.contains(&key.as_str()))
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect();
         // Without a channel a heartbeat that wants to deliver "last" never runs at all on newer releases.
         let last = wire.get("target").and_then(Value::as_str) == Some("last");
         if profile.shape == Shape::Entries && last && !profile.has_channels {
@@ -95,7 +102,9 @@ pub struct ConfigSnapshot {
 
 impl std::fmt::Debug for ConfigSnapshot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ConfigSnapshot").field("shape", &self.shape).finish_non_exhaustive()
+        f.debug_struct("ConfigSnapshot")
+            .field("shape", &self.shape)
+            .finish_non_exhaustive()
     }
 }
 
@@ -105,14 +114,20 @@ impl ConfigSnapshot {
         let mut take = |key: &str| answer.get_mut(key).map(Value::take).unwrap_or_default();
         let hash = take("hash");
         let hash = hash.as_str().unwrap_or_default().to_owned();
-        Ok(Self { hash, parsed: take("parsed"), config: take("config"), shape })
+        Ok(Self {
+            hash,
+            parsed: take("parsed"),
+            config: take("config"),
+            shape,
+        })
     }
 
     /// All agents of the configuration.
     pub fn agents(&self) -> Vec<AgentConfig> {
         let one = |id: &str, entry: &Value| AgentConfig {
             id: id.to_owned(),
-            name: text(entry, "name").or_else(|| entry.pointer("/identity/name").and_then(Value::as_str).map(Into::into)),
+            name: text(entry, "name")
+                .or_else(|| entry.pointer("/identity/name").and_then(Value::as_str).map(Into::into)),
             workspace: text(entry, "workspace"),
             heartbeat: entry.get("heartbeat").cloned(),
         };
@@ -124,7 +139,11 @@ impl ConfigSnapshot {
                 .collect(),
             Shape::Entries => {
                 let entries = self.config.pointer("/agents/entries").and_then(Value::as_object);
-                entries.into_iter().flatten().map(|(id, entry)| one(id, entry)).collect()
+                entries
+                    .into_iter()
+                    .flatten()
+                    .map(|(id, entry)| one(id, entry))
+                    .collect()
             }
         }
     }
@@ -137,7 +156,10 @@ impl ConfigSnapshot {
     fn list(&self) -> &[Value] {
         let list = |config: &Value| config.pointer("/agents/list").and_then(Value::as_array).is_some();
         let source = if list(&self.parsed) { &self.parsed } else { &self.config };
-        source.pointer("/agents/list").and_then(Value::as_array).map_or(&[], Vec::as_slice)
+        source
+            .pointer("/agents/list")
+            .and_then(Value::as_array)
+            .map_or(&[], Vec::as_slice)
     }
 
     /// The smallest patch that makes the wishes true; `None` when they are.
@@ -148,7 +170,9 @@ impl ConfigSnapshot {
             if wishes[index + 1..].iter().any(|later| later.agent_id == wish.agent_id) {
                 continue;
             }
-            let Some(agent) = self.agent(&wish.agent_id) else { continue };
+            let Some(agent) = self.agent(&wish.agent_id) else {
+                continue;
+            };
             let wanted = wish.heartbeat.wire(profile);
             if !contains(agent.heartbeat.as_ref(), &wanted) {
                 changed.push((&wish.agent_id, wanted));
@@ -168,7 +192,9 @@ impl ConfigSnapshot {
             Shape::List if !changed.is_empty() => {
                 let mut list = self.list().to_vec();
                 for entry in &mut list {
-                    let wanted = changed.iter().find(|(id, _)| entry.get("id").and_then(Value::as_str) == Some(id));
+                    let wanted = changed
+                        .iter()
+                        .find(|(id, _)| entry.get("id").and_then(Value::as_str) == Some(id));
                     if let Some((_, wanted)) = wanted {
                         merge(entry, wanted);
                     }
@@ -177,8 +203,10 @@ impl ConfigSnapshot {
             }
             Shape::List => {}
             Shape::Entries => {
-                let entries: Map<_, _> =
-                    changed.into_iter().map(|(id, wanted)| (id.to_owned(), json!({"heartbeat": wanted}))).collect();
+                let entries: Map<_, _> = changed
+                    .into_iter()
+                    .map(|(id, wanted)| (id.to_owned(), json!({"heartbeat": wanted})))
+                    .collect();
                 patch["agents"] = json!({"entries": entries});
             }
         }
@@ -192,12 +220,18 @@ fn text(value: &Value, key: &str) -> Option<String> {
 
 /// Whether every wanted member is there; settings that we do not manage are left alone.
 fn contains(actual: Option<&Value>, wanted: &Value) -> bool {
-    let (Some(actual), Some(wanted)) = (actual, wanted.as_object()) else { return false };
+    let (Some(actual), Some(wanted)) = (actual, wanted.as_object()) else {
+        return false;
+    };
     wanted.iter().all(|(key, value)| actual.get(key) == Some(value))
 }
 
 fn merge(entry: &mut Value, wanted: &Value) {
-    let mut heartbeat = entry.get("heartbeat").cloned().filter(Value::is_object).unwrap_or_else(|| json!({}));
+    let mut heartbeat = entry
+        .get("heartbeat")
+        .cloned()
+        .filter(Value::is_object)
+        .unwrap_or_else(|| json!({}));
     if let (Some(to), Some(from)) = (heartbeat.as_object_mut(), wanted.as_object()) {
         to.extend(from.clone());
     }
@@ -245,9 +279,12 @@ pub(super) struct ConfigWriter {
 impl ConfigWriter {
     /// The right to change agents, first come first served. Older releases lose changes that overlap.
     pub(super) async fn turn(&self, until: Instant) -> Result<MutexGuard<'_, Budget>, Failure> {
-        timeout_at(until, self.turn.lock())
-            .await
-            .map_err(|_| Failure::new(Kind::Deadline, "other changes of this gateway's configuration take too long"))
+        timeout_at(until, self.turn.lock()).await.map_err(|_| {
+            Failure::new(
+                Kind::Deadline,
+                "other changes of this gateway's configuration take too long",
+            )
+        })
     }
 
     /// Makes heartbeat settings of agents true. Says whether a patch was needed.
@@ -259,11 +296,17 @@ impl ConfigWriter {
     ) -> Result<bool, Failure> {
         let wishes: Vec<_> = heartbeats
             .iter()
-            .map(|(agent_id, heartbeat)| Wish { agent_id: agent_id.clone(), heartbeat: heartbeat.clone() })
+            .map(|(agent_id, heartbeat)| Wish {
+                agent_id: agent_id.clone(),
+                heartbeat: heartbeat.clone(),
+            })
             .collect();
         loop {
             let (done, mut outcome) = oneshot::channel();
-            self.requests.lock().push(Request { wishes: wishes.clone(), done });
+            self.requests.lock().push(Request {
+                wishes: wishes.clone(),
+                done,
+            });
             let mut turn = tokio::select! {
                 outcome = &mut outcome => match outcome {
                     Ok(outcome) => return outcome,
@@ -278,7 +321,12 @@ impl ConfigWriter {
                 Err(oneshot::error::TryRecvError::Empty) => {}
             }
             let profile = session.profile(until.saturating_duration_since(Instant::now())).await?;
-            sleep(if profile.hot_config() { HOT_WINDOW } else { RESTART_WINDOW }).await;
+            sleep(if profile.hot_config() {
+                HOT_WINDOW
+            } else {
+                RESTART_WINDOW
+            })
+            .await;
             let batch = std::mem::take(&mut *self.requests.lock());
             write_batch(session, &mut turn, batch, until).await;
             drop(turn);
@@ -315,10 +363,20 @@ async fn apply(session: &Session, budget: &mut Budget, wishes: &[Wish], until: I
             && attempt == 0
             && wishes.len() == 1
         {
-            return Err(Failure::new(Kind::AgentNotFound, format!("agent \"{}\" is not configured", absent.agent_id)));
+            return Err(Failure::new(
+                Kind::AgentNotFound,
+                format!("agent \"{}\" is not configured", absent.agent_id),
+            ));
         }
-        let Some(patch) = snapshot.patch(wishes, &profile) else { return Ok(written) };
-        wait_until(budget.ready_at(profile.patches_per_minute(), Instant::now()), until, &last).await?;
+        let Some(patch) = snapshot.patch(wishes, &profile) else {
+            return Ok(written);
+        };
+        wait_until(
+            budget.ready_at(profile.patches_per_minute(), Instant::now()),
+            until,
+            &last,
+        )
+        .await?;
         budget.sent.push_back(Instant::now());
         let params = json!({"raw": patch.to_string(), "baseHash": snapshot.hash});
         let disconnection = session.disconnection();
@@ -367,24 +425,42 @@ mod tests {
 
     fn profile(shape: Shape) -> Profile {
         let protocol = if shape == Shape::Entries { 4 } else { 3 };
-        let profile = Profile::derive(&Hello { protocol, ..Hello::default() }, None);
-        Profile { version: Version::parse("2026.9.6"), ..profile }
+        let profile = Profile::derive(
+            &Hello {
+                protocol,
+                ..Hello::default()
+            },
+            None,
+        );
+        Profile {
+            version: Version::parse("2026.9.6"),
+            ..profile
+        }
     }
 
     fn snapshot(shape: Shape, agents: &Value) -> ConfigSnapshot {
         let config = json!({"agents": agents, "tools": {"exec": {"host": "gateway"}}});
-        ConfigSnapshot { hash: "h".into(), parsed: config.clone(), config, shape }
+        ConfigSnapshot {
+            hash: "h".into(),
+            parsed: config.clone(),
+            config,
+            shape,
+        }
     }
 
     fn wish(id: &str, every: &str) -> Wish {
         let settings = json!({"every": every, "target": "last", "includeReasoning": false, "model": null});
         let heartbeat = Heartbeat::new(settings.as_object().cloned().unwrap_or_default());
-        Wish { agent_id: id.into(), heartbeat }
+        Wish {
+            agent_id: id.into(),
+            heartbeat,
+        }
     }
 
     #[test]
     fn entries_get_only_what_differs_in_the_keys_of_the_release() {
-        let agents = json!({"entries": {"a": {"heartbeat": {"every": "10m", "target": "none", "prompt": "mine"}}, "b": {}}});
+        let agents =
+            json!({"entries": {"a": {"heartbeat": {"every": "10m", "target": "none", "prompt": "mine"}}, "b": {}}});
         let snapshot = snapshot(Shape::Entries, &agents);
         let wishes = [wish("a", "10m"), wish("b", "5m")];
         assert_eq!(
@@ -408,18 +484,31 @@ mod tests {
     #[test]
     fn the_last_wish_for_an_agent_wins() {
         let snapshot = snapshot(Shape::Entries, &json!({"entries": {"a": {}}}));
-        let patch = snapshot.patch(&[wish("a", "1m"), wish("a", "2m")], &profile(Shape::Entries)).expect("a patch");
+        let patch = snapshot
+            .patch(&[wish("a", "1m"), wish("a", "2m")], &profile(Shape::Entries))
+            .expect("a patch");
         assert_eq!(patch.pointer("/agents/entries/a/heartbeat/every"), Some(&json!("2m")));
         let done = json!({"entries": {"a": {"heartbeat": {"every": "2m", "target": "none"}}}});
         let snapshot = self::snapshot(Shape::Entries, &done);
-        assert_eq!(snapshot.patch(&[wish("a", "1m"), wish("a", "2m")], &profile(Shape::Entries)), None);
+        assert_eq!(
+            snapshot.patch(&[wish("a", "1m"), wish("a", "2m")], &profile(Shape::Entries)),
+            None
+        );
     }
 
     #[test]
     fn older_gateways_are_told_to_run_commands_on_the_host_once() {
         let bare = json!({"agents": {"list": [{"id": "main"}]}});
-        let snapshot = ConfigSnapshot { hash: "h".into(), parsed: bare.clone(), config: bare, shape: Shape::List };
-        assert_eq!(snapshot.patch(&[], &profile(Shape::List)), Some(json!({"tools": {"exec": {"host": "gateway"}}})));
+        let snapshot = ConfigSnapshot {
+            hash: "h".into(),
+            parsed: bare.clone(),
+            config: bare,
+            shape: Shape::List,
+        };
+        assert_eq!(
+            snapshot.patch(&[], &profile(Shape::List)),
+            Some(json!({"tools": {"exec": {"host": "gateway"}}}))
+        );
     }
 
     #[test]

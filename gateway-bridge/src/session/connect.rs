@@ -46,13 +46,31 @@ const PLATFORM: &str = "linux";
 
 /// Scopes that we ask for, in signing order. `operator.admin` covers `operator.write`. Never change the set: a device
 /// is approved for what it asked for.
-pub const SCOPES: &[&str] = &["operator.read", "operator.admin", "operator.approvals", "operator.pairing"];
+pub const SCOPES: &[&str] = &[
+    "operator.read",
+    "operator.admin",
+    "operator.approvals",
+    "operator.pairing",
+];
 
 /// Methods that Mission Control needs.
 pub const REQUIRED_METHODS: &[&str] = &[
-    "health", "config.get", "config.patch", "agents.list", "agents.create", "agents.update", "agents.delete",
-    "agents.files.list", "agents.files.get", "agents.files.set", "sessions.list", "sessions.patch",
-    "sessions.reset", "sessions.delete", "chat.send", "chat.history",
+    "health",
+    "config.get",
+    "config.patch",
+    "agents.list",
+    "agents.create",
+    "agents.update",
+    "agents.delete",
+    "agents.files.list",
+    "agents.files.get",
+    "agents.files.set",
+    "sessions.list",
+    "sessions.patch",
+    "sessions.reset",
+    "sessions.delete",
+    "chat.send",
+    "chat.history",
 ];
 
 const DNS_DEADLINE: Duration = Duration::from_secs(5);
@@ -99,7 +117,9 @@ impl Target {
     }
 
     fn port(&self) -> u16 {
-        self.url.port_or_known_default().unwrap_or(if self.secure() { 443 } else { 80 })
+        self.url
+            .port_or_known_default()
+            .unwrap_or(if self.secure() { 443 } else { 80 })
     }
 
     fn secure(&self) -> bool {
@@ -151,8 +171,16 @@ impl Step {
 
     /// All steps in order.
     pub const ALL: &'static [Self] = &[
-        Self::Dns, Self::Tcp, Self::Tls, Self::WebSocket, Self::Challenge, Self::Authentication, Self::Pairing,
-        Self::Scopes, Self::Version, Self::Methods,
+        Self::Dns,
+        Self::Tcp,
+        Self::Tls,
+        Self::WebSocket,
+        Self::Challenge,
+        Self::Authentication,
+        Self::Pairing,
+        Self::Scopes,
+        Self::Version,
+        Self::Methods,
     ];
 }
 
@@ -215,7 +243,11 @@ impl Hello {
     /// Requested scopes that were not granted. Empty when the release does not tell.
     pub fn missing_scopes(&self) -> Vec<String> {
         self.scopes.as_ref().map_or_else(Vec::new, |granted| {
-            SCOPES.iter().filter(|s| !granted.iter().any(|g| g == *s)).map(|s| (*s).to_owned()).collect()
+            SCOPES
+                .iter()
+                .filter(|s| !granted.iter().any(|g| g == *s))
+                .map(|s| (*s).to_owned())
+                .collect()
         })
     }
 
@@ -264,8 +296,9 @@ impl Hello {
         let wire: Wire = serde_json::from_str(payload.get())
             .map_err(|error| Failure::new(Kind::Malformed, format!("hello has an unknown form: {error}")))?;
         let channels = wire.snapshot.pointer("/health/channelOrder").and_then(Value::as_array);
-        let (scopes, device_token) =
-            wire.auth.map_or((None, None), |auth| (auth.scopes, auth.device_token.map(Into::into)));
+        let (scopes, device_token) = wire
+            .auth
+            .map_or((None, None), |auth| (auth.scopes, auth.device_token.map(Into::into)));
         Ok(Self {
             protocol: wire.protocol,
             version: wire.server.version,
@@ -308,7 +341,10 @@ impl Dialed {
 
 impl fmt::Debug for Dialed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Dialed").field("hello", &self.hello).field("profile", &self.profile).finish_non_exhaustive()
+        f.debug_struct("Dialed")
+            .field("hello", &self.hello)
+            .field("profile", &self.profile)
+            .finish_non_exhaustive()
     }
 }
 
@@ -324,7 +360,14 @@ impl Steps<'_> {
         let duration = self.began.elapsed();
         self.began = Instant::now();
         let fingerprint = self.presented.get().filter(|_| step == Step::Tls);
-        (self.report)(StepReport { step, outcome, duration, detail, failure, fingerprint });
+        (self.report)(StepReport {
+            step,
+            outcome,
+            duration,
+            detail,
+            failure,
+            fingerprint,
+        });
     }
 
     fn passed(&mut self, step: Step, detail: impl Into<String>) {
@@ -371,18 +414,25 @@ pub async fn preflight(target: &Target, report: &mut (dyn FnMut(StepReport) + Se
 /// Makes one connection attempt. Each step is reported when it ends; the error is that of the first failed step.
 /// Missing scopes are reported but do not fail the attempt: some calls still work.
 pub async fn dial(target: &Target, report: &mut (dyn FnMut(StepReport) + Send)) -> Result<Dialed, Failure> {
-    let mut steps = Steps { report, began: Instant::now(), presented: Presented::default() };
+    let mut steps = Steps {
+        report,
+        began: Instant::now(),
+        presented: Presented::default(),
+    };
 
     let addresses = resolve(target).await.map_err(|f| steps.failed(Step::Dns, f))?;
     let shown: Vec<_> = addresses.iter().map(|a| a.ip().to_string()).collect();
     steps.passed(Step::Dns, shown.join(", "));
 
-    let tcp = connect_tcp(target, &addresses).await.map_err(|f| steps.failed(Step::Tcp, f))?;
+    let tcp = connect_tcp(target, &addresses)
+        .await
+        .map_err(|f| steps.failed(Step::Tcp, f))?;
     steps.passed(Step::Tcp, target.address());
 
     let (stream, fingerprint) = if target.secure() {
-        let (stream, fingerprint, version) =
-            connect_tls(target, tcp, steps.presented.clone()).await.map_err(|f| steps.failed(Step::Tls, f))?;
+        let (stream, fingerprint, version) = connect_tls(target, tcp, steps.presented.clone())
+            .await
+            .map_err(|f| steps.failed(Step::Tls, f))?;
         let detail = format!("{version}, certificate sha256 {fingerprint}");
         if target.tls == TlsPolicy::AcceptAny {
             steps.tell(Step::Tls, Outcome::Warned, format!("{detail}, not verified"), None);
@@ -395,10 +445,14 @@ pub async fn dial(target: &Target, report: &mut (dyn FnMut(StepReport) + Send)) 
         (Box::new(tcp) as Box<dyn Io>, None)
     };
 
-    let mut socket = upgrade(target, stream).await.map_err(|f| steps.failed(Step::WebSocket, f))?;
+    let mut socket = upgrade(target, stream)
+        .await
+        .map_err(|f| steps.failed(Step::WebSocket, f))?;
     steps.passed(Step::WebSocket, "upgraded");
 
-    let challenge = read_challenge(&mut socket).await.map_err(|f| steps.failed(Step::Challenge, f))?;
+    let challenge = read_challenge(&mut socket)
+        .await
+        .map_err(|f| steps.failed(Step::Challenge, f))?;
     steps.passed(Step::Challenge, "received");
 
     let hello = match authenticate(&mut socket, target, &challenge).await {
@@ -420,7 +474,12 @@ pub async fn dial(target: &Target, report: &mut (dyn FnMut(StepReport) + Send)) 
     match (&hello.scopes, missing.first()) {
         (_, Some(first)) => {
             let failure = Failure::missing_scope(first);
-            steps.tell(Step::Scopes, Outcome::Failed, format!("missing {}", missing.join(", ")), Some(failure));
+            steps.tell(
+                Step::Scopes,
+                Outcome::Failed,
+                format!("missing {}", missing.join(", ")),
+                Some(failure),
+            );
         }
         (Some(granted), None) => steps.passed(Step::Scopes, granted.join(", ")),
         (None, None) => steps.passed(Step::Scopes, "granted as asked (this release does not list them)"),
@@ -430,26 +489,40 @@ pub async fn dial(target: &Target, report: &mut (dyn FnMut(StepReport) + Send)) 
     let config = read_config(&mut socket).await;
     let profile = Profile::derive(&hello, config.as_ref());
     if profile.version.is_known() {
-        steps.passed(Step::Version, format!("{}, protocol {}", profile.version, profile.protocol));
+        steps.passed(
+            Step::Version,
+            format!("{}, protocol {}", profile.version, profile.protocol),
+        );
     } else {
         let detail = format!("{:?} holds no number, protocol {}", hello.version, profile.protocol);
         steps.tell(Step::Version, Outcome::Warned, detail, None);
     }
 
-    let absent: Vec<_> =
-        REQUIRED_METHODS.iter().filter(|m| !hello.methods.iter().any(|h| h == *m)).copied().collect();
+    let absent: Vec<_> = REQUIRED_METHODS
+        .iter()
+        .filter(|m| !hello.methods.iter().any(|h| h == *m))
+        .copied()
+        .collect();
     if absent.is_empty() {
         steps.passed(Step::Methods, format!("{} advertised", hello.methods.len()));
     } else {
         let detail = format!("not advertised (they may still exist): {}", absent.join(", "));
         steps.tell(Step::Methods, Outcome::Warned, detail, None);
     }
-    Ok(Dialed { socket, hello, profile, fingerprint })
+    Ok(Dialed {
+        socket,
+        hello,
+        profile,
+        fingerprint,
+    })
 }
 
 async fn resolve(target: &Target) -> Result<Vec<SocketAddr>, Failure> {
     if !matches!(target.url.scheme(), "ws" | "wss" | "http" | "https") {
-        return Err(Failure::new(Kind::InvalidUrl, format!("{} is not a WebSocket scheme", target.url.scheme())));
+        return Err(Failure::new(
+            Kind::InvalidUrl,
+            format!("{} is not a WebSocket scheme", target.url.scheme()),
+        ));
     }
     let port = target.port();
     let name = match target.url.host() {
@@ -460,7 +533,12 @@ async fn resolve(target: &Target) -> Result<Vec<SocketAddr>, Failure> {
     };
     let addresses: Vec<_> = timeout(DNS_DEADLINE, tokio::net::lookup_host((name.as_str(), port)))
         .await
-        .map_err(|_| Failure::new(Kind::Dns, format!("looking up {name} took longer than {DNS_DEADLINE:?}")))?
+        .map_err(|_| {
+            Failure::new(
+                Kind::Dns,
+                format!("looking up {name} took longer than {DNS_DEADLINE:?}"),
+            )
+        })?
         .map_err(|error| Failure::new(Kind::Dns, format!("{name} does not resolve: {error}")))?
         .collect();
     if addresses.is_empty() {
@@ -497,7 +575,12 @@ async fn connect_tls(
 ) -> Result<(Box<dyn Io>, Fingerprint, String), Failure> {
     let config = tls::client_config(target.tls, presented.clone())
         .map_err(|error| Failure::new(Kind::Tls, error.to_string()))?;
-    let host = target.url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+    let host = target
+        .url
+        .host_str()
+        .unwrap_or_default()
+        .trim_matches(['[', ']'])
+        .to_owned();
     let name = ServerName::try_from(host)
         .map_err(|_| Failure::new(Kind::InvalidUrl, "the host is not a valid TLS server name"))?;
     let connecting = TlsConnector::from(Arc::new(config)).connect(name, tcp);
@@ -505,9 +588,15 @@ async fn connect_tls(
         .await
         .map_err(|_| Failure::new(Kind::Tls, format!("no TLS handshake within {TLS_DEADLINE:?}")))?
         .map_err(|error| tls_failure(target.tls, &error, presented.get()))?;
-    let version = stream.get_ref().1.protocol_version().map_or_else(String::new, |v| format!("{v:?}"));
+    let version = stream
+        .get_ref()
+        .1
+        .protocol_version()
+        .map_or_else(String::new, |v| format!("{v:?}"));
     // The verifier ran, or the handshake would have failed.
-    let fingerprint = presented.get().ok_or_else(|| Failure::new(Kind::Tls, "the server showed no certificate"))?;
+    let fingerprint = presented
+        .get()
+        .ok_or_else(|| Failure::new(Kind::Tls, "the server showed no certificate"))?;
     Ok((Box::new(stream), fingerprint, version))
 }
 
@@ -550,7 +639,10 @@ async fn upgrade(target: &Target, stream: Box<dyn Io>) -> Result<Socket, Failure
         .max_frame_size(Some(MAX_INCOMING));
     let upgrading = client_async_with_config(request, stream, Some(config));
     match timeout(UPGRADE_DEADLINE, upgrading).await {
-        Err(_) => Err(Failure::new(Kind::ConnectTimeout, format!("no upgrade within {UPGRADE_DEADLINE:?}"))),
+        Err(_) => Err(Failure::new(
+            Kind::ConnectTimeout,
+            format!("no upgrade within {UPGRADE_DEADLINE:?}"),
+        )),
         Ok(Ok((socket, _))) => Ok(socket),
         Ok(Err(error)) => Err(upgrade_failure(&error)),
     }
@@ -570,9 +662,10 @@ fn upgrade_failure(error: &tungstenite::Error) -> Failure {
         // A restart may cut the connection in the middle of the upgrade.
         tungstenite::Error::Io(error) => Failure::new(Kind::ConnectionLost, format!("upgrade failed: {error}")),
         tungstenite::Error::ConnectionClosed
-        | tungstenite::Error::Protocol(tungstenite::error::ProtocolError::HandshakeIncomplete) => {
-            Failure::new(Kind::ConnectionLost, "the server closed the connection during the upgrade")
-        }
+        | tungstenite::Error::Protocol(tungstenite::error::ProtocolError::HandshakeIncomplete) => Failure::new(
+            Kind::ConnectionLost,
+            "the server closed the connection during the upgrade",
+        ),
         other => Failure::new(Kind::NotAGateway, format!("not a WebSocket server: {other}")),
     }
 }
@@ -599,9 +692,15 @@ async fn read_challenge(socket: &mut Socket) -> Result<Challenge, Failure> {
                 .ok_or_else(|| Failure::new(Kind::Malformed, "the challenge holds no nonce"))?;
             // The gateway's own time makes the signature valid whatever our clock says.
             let now = || i64::try_from(time::OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000);
-            Ok(Challenge { at_ms: payload.ts.or_else(|| now().ok()).unwrap_or_default(), nonce: payload.nonce })
+            Ok(Challenge {
+                at_ms: payload.ts.or_else(|| now().ok()).unwrap_or_default(),
+                nonce: payload.nonce,
+            })
         }
-        _ => Err(Failure::new(Kind::NotAGateway, "the server's first message is not a gateway challenge")),
+        _ => Err(Failure::new(
+            Kind::NotAGateway,
+            "the server's first message is not a gateway challenge",
+        )),
     }
 }
 
@@ -648,7 +747,10 @@ async fn authenticate(socket: &mut Socket, target: &Target, challenge: &Challeng
 
 fn connect_params(target: &Target, challenge: &Challenge) -> Value {
     // The shared token first; a device token alone is enough once the device is approved.
-    let token = target.token.as_ref().or(target.device_token.as_ref().filter(|_| target.device.is_some()));
+    let token = target
+        .token
+        .as_ref()
+        .or(target.device_token.as_ref().filter(|_| target.device.is_some()));
     let token = token.map_or("", |t| t.expose_secret());
     let mut params = json!({
         "minProtocol": MIN_PROTOCOL,
@@ -687,6 +789,9 @@ fn connect_params(target: &Target, challenge: &Challenge) -> Value {
 }
 
 async fn read_config(socket: &mut Socket) -> Option<Value> {
-    let answer = timeout(PROFILE_DEADLINE, ask(socket, "profile", "config.get", &json!({}))).await.ok()?.ok()??;
+    let answer = timeout(PROFILE_DEADLINE, ask(socket, "profile", "config.get", &json!({})))
+        .await
+        .ok()?
+        .ok()??;
     serde_json::from_str(answer.get()).ok()
 }

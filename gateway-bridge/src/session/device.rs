@@ -40,7 +40,9 @@ impl Device {
 
     /// Reads an identity written by [`Device::to_secret`].
     pub fn from_secret(secret: &SecretString) -> Result<Self, DeviceError> {
-        let bytes = URL_SAFE_NO_PAD.decode(secret.expose_secret().trim()).map_err(|_| DeviceError)?;
+        let bytes = URL_SAFE_NO_PAD
+            .decode(secret.expose_secret().trim())
+            .map_err(|_| DeviceError)?;
         let bytes = Zeroizing::new(bytes);
         let seed: &[u8; 32] = bytes.as_slice().try_into().map_err(|_| DeviceError)?;
         Ok(Self::from_seed(seed))
@@ -49,12 +51,18 @@ impl Device {
     fn from_seed(seed: &[u8; 32]) -> Self {
         let key = SigningKey::from_bytes(seed);
         let public = key.verifying_key().to_bytes();
-        Self { key, id: hex::encode(Sha256::digest(public)), public_key: URL_SAFE_NO_PAD.encode(public) }
+        Self {
+            key,
+            id: hex::encode(Sha256::digest(public)),
+            public_key: URL_SAFE_NO_PAD.encode(public),
+        }
     }
 
     /// The private key as text, for encrypted storage only.
     pub fn to_secret(&self) -> SecretString {
-        URL_SAFE_NO_PAD.encode(Zeroizing::new(self.key.to_bytes()).as_slice()).into()
+        URL_SAFE_NO_PAD
+            .encode(Zeroizing::new(self.key.to_bytes()).as_slice())
+            .into()
     }
 
     /// Device id: lowercase hex SHA-256 of the raw public key.
@@ -124,10 +132,16 @@ mod tests {
             "v2|{}|gateway-client|backend|operator|operator.read,operator.admin|1795330529954|shared|n-1",
             device.id()
         );
-        let public: [u8; 32] =
-            URL_SAFE_NO_PAD.decode(device.public_key()).expect("base64").try_into().expect("32 bytes");
-        let signature: [u8; 64] =
-            URL_SAFE_NO_PAD.decode(signed(&device)).expect("base64").try_into().expect("64 bytes");
+        let public: [u8; 32] = URL_SAFE_NO_PAD
+            .decode(device.public_key())
+            .expect("base64")
+            .try_into()
+            .expect("32 bytes");
+        let signature: [u8; 64] = URL_SAFE_NO_PAD
+            .decode(signed(&device))
+            .expect("base64")
+            .try_into()
+            .expect("64 bytes");
         VerifyingKey::from_bytes(&public)
             .expect("a key")
             .verify(text.as_bytes(), &Signature::from_bytes(&signature))

@@ -278,7 +278,11 @@ impl Failure {
                     ..ErrorBody::default()
                 });
                 // "slow consumer" and the like: the connection is gone, nothing else is known.
-                if guess == Kind::Refused { Kind::ConnectionLost } else { guess }
+                if guess == Kind::Refused {
+                    Kind::ConnectionLost
+                } else {
+                    guess
+                }
             }
             _ => Kind::ConnectionLost,
         };
@@ -354,25 +358,19 @@ fn by_text(error: &ErrorBody) -> Kind {
             Kind::DeviceSignature
         }
         () if has("pairing required") => Kind::PairingRequired,
-        () if has("requires device identity") || has("requires https or localhost") => {
-            Kind::DeviceIdentityRequired
-        }
+        () if has("requires device identity") || has("requires https or localhost") => Kind::DeviceIdentityRequired,
         () if has("origin not allowed") => Kind::OriginNotAllowed,
         () if has("missing scope") => Kind::MissingScope,
         () if has("unauthorized role") => Kind::WrongRole,
         () if has("unauthorized") => Kind::TokenMismatch,
-        () if has("invalid connect params") || has("invalid handshake") || has("invalid role") => {
-            Kind::ConnectRejected
-        }
+        () if has("invalid connect params") || has("invalid handshake") || has("invalid role") => Kind::ConnectRejected,
         () if has("unknown method") => Kind::UnknownMethod,
         () if has("unsupported file") => Kind::UnsupportedFile,
         () if has("cannot delete the main session") => Kind::MainSession,
         () if has("no longer exists in configuration") => Kind::AgentNotConfigured,
         () if has("agent \"") && has("already exists") => Kind::AgentExists,
         () if has("unknown agent id") || (has("agent \"") && has("not found")) => Kind::AgentNotFound,
-        () if has("config changed since last load") || has("config base hash required") => {
-            Kind::ConfigConflict
-        }
+        () if has("config changed since last load") || has("config base hash required") => Kind::ConfigConflict,
         () if has("invalid config:") => Kind::ConfigInvalid,
         () if has("rate limit exceeded") => Kind::RateLimited,
         () if has("server is busy") => Kind::Busy,
@@ -404,25 +402,101 @@ mod tests {
     fn connect_errors_with_details() {
         let with = |code: &str, detail: Value| json!({"code": code, "message": "m", "details": detail});
         let rows = [
-            (with("INVALID_REQUEST", json!({"code": "PROTOCOL_MISMATCH", "expectedProtocol": 5})), Kind::ProtocolMismatch, Retry::Never),
-            (with("INVALID_REQUEST", json!({"code": "AUTH_TOKEN_MISMATCH"})), Kind::TokenMismatch, Retry::Never),
-            (with("INVALID_REQUEST", json!({"code": "AUTH_TOKEN_MISSING"})), Kind::TokenMissing, Retry::Never),
-            (with("INVALID_REQUEST", json!({"code": "AUTH_DEVICE_TOKEN_MISMATCH"})), Kind::DeviceTokenMismatch, Retry::Never),
-            (with("INVALID_REQUEST", json!({"code": "DEVICE_AUTH_NONCE_MISMATCH"})), Kind::DeviceSignature, Retry::Never),
-            (with("INVALID_REQUEST", json!({"code": "DEVICE_AUTH_SIGNATURE_INVALID"})), Kind::DeviceSignature, Retry::Never),
-            (with("INVALID_REQUEST", json!({"code": "DEVICE_AUTH_SIGNATURE_EXPIRED"})), Kind::DeviceClock, Retry::Backoff),
-            (with("INVALID_REQUEST", json!({"code": "DEVICE_AUTH_INVALID", "reason": "device-signature-stale"})), Kind::DeviceClock, Retry::Backoff),
-            (with("INVALID_REQUEST", json!({"code": "DEVICE_AUTH_INVALID", "reason": "device-signature"})), Kind::DeviceSignature, Retry::Never),
-            (with("NOT_PAIRED", json!({"code": "PAIRING_REQUIRED", "requestId": "r-1"})), Kind::PairingRequired, Retry::AwaitUser),
-            (with("INVALID_REQUEST", json!({"code": "CONTROL_UI_DEVICE_IDENTITY_REQUIRED"})), Kind::DeviceIdentityRequired, Retry::Never),
-            (with("INVALID_REQUEST", json!({"code": "CONTROL_UI_ORIGIN_NOT_ALLOWED"})), Kind::OriginNotAllowed, Retry::Never),
-            (with("FORBIDDEN", json!({"code": "MISSING_SCOPE", "missingScope": "operator.read"})), Kind::MissingScope, Retry::Never),
-            (json!({"code": "UNAVAILABLE", "message": "m", "retryAfterMs": 500, "details": {"reason": "startup-sidecars"}}),
-                Kind::Starting, Retry::After(Duration::from_millis(500))),
-            (json!({"code": "UNAVAILABLE", "message": "m", "retryAfterMs": 1000, "details": {"reason": "gateway-restarting"}}),
-                Kind::Restarting, Retry::After(Duration::from_secs(1))),
-            (json!({"code": "INVALID_REQUEST", "message": "m", "retryAfterMs": 299_966, "details": {"code": "AUTH_RATE_LIMITED"}}),
-                Kind::AuthRateLimited, Retry::After(Duration::from_millis(299_966))),
+            (
+                with(
+                    "INVALID_REQUEST",
+                    json!({"code": "PROTOCOL_MISMATCH", "expectedProtocol": 5}),
+                ),
+                Kind::ProtocolMismatch,
+                Retry::Never,
+            ),
+            (
+                with("INVALID_REQUEST", json!({"code": "AUTH_TOKEN_MISMATCH"})),
+                Kind::TokenMismatch,
+                Retry::Never,
+            ),
+            (
+                with("INVALID_REQUEST", json!({"code": "AUTH_TOKEN_MISSING"})),
+                Kind::TokenMissing,
+                Retry::Never,
+            ),
+            (
+                with("INVALID_REQUEST", json!({"code": "AUTH_DEVICE_TOKEN_MISMATCH"})),
+                Kind::DeviceTokenMismatch,
+                Retry::Never,
+            ),
+            (
+                with("INVALID_REQUEST", json!({"code": "DEVICE_AUTH_NONCE_MISMATCH"})),
+                Kind::DeviceSignature,
+                Retry::Never,
+            ),
+            (
+                with("INVALID_REQUEST", json!({"code": "DEVICE_AUTH_SIGNATURE_INVALID"})),
+                Kind::DeviceSignature,
+                Retry::Never,
+            ),
+            (
+                with("INVALID_REQUEST", json!({"code": "DEVICE_AUTH_SIGNATURE_EXPIRED"})),
+                Kind::DeviceClock,
+                Retry::Backoff,
+            ),
+            (
+                with(
+                    "INVALID_REQUEST",
+                    json!({"code": "DEVICE_AUTH_INVALID", "reason": "device-signature-stale"}),
+                ),
+                Kind::DeviceClock,
+                Retry::Backoff,
+            ),
+            (
+                with(
+                    "INVALID_REQUEST",
+                    json!({"code": "DEVICE_AUTH_INVALID", "reason": "device-signature"}),
+                ),
+                Kind::DeviceSignature,
+                Retry::Never,
+            ),
+            (
+                with("NOT_PAIRED", json!({"code": "PAIRING_REQUIRED", "requestId": "r-1"})),
+                Kind::PairingRequired,
+                Retry::AwaitUser,
+            ),
+            (
+                with(
+                    "INVALID_REQUEST",
+                    json!({"code": "CONTROL_UI_DEVICE_IDENTITY_REQUIRED"}),
+                ),
+                Kind::DeviceIdentityRequired,
+                Retry::Never,
+            ),
+            (
+                with("INVALID_REQUEST", json!({"code": "CONTROL_UI_ORIGIN_NOT_ALLOWED"})),
+                Kind::OriginNotAllowed,
+                Retry::Never,
+            ),
+            (
+                with(
+                    "FORBIDDEN",
+                    json!({"code": "MISSING_SCOPE", "missingScope": "operator.read"}),
+                ),
+                Kind::MissingScope,
+                Retry::Never,
+            ),
+            (
+                json!({"code": "UNAVAILABLE", "message": "m", "retryAfterMs": 500, "details": {"reason": "startup-sidecars"}}),
+                Kind::Starting,
+                Retry::After(Duration::from_millis(500)),
+            ),
+            (
+                json!({"code": "UNAVAILABLE", "message": "m", "retryAfterMs": 1000, "details": {"reason": "gateway-restarting"}}),
+                Kind::Restarting,
+                Retry::After(Duration::from_secs(1)),
+            ),
+            (
+                json!({"code": "INVALID_REQUEST", "message": "m", "retryAfterMs": 299_966, "details": {"code": "AUTH_RATE_LIMITED"}}),
+                Kind::AuthRateLimited,
+                Retry::After(Duration::from_millis(299_966)),
+            ),
         ];
         for (error, kind, retry) in rows {
             let failure = classified(error.clone());
@@ -436,15 +510,33 @@ mod tests {
     fn errors_by_text_alone() {
         let rows = [
             ("protocol mismatch", Kind::ProtocolMismatch),
-            ("unauthorized: gateway token mismatch (provide gateway auth token)", Kind::TokenMismatch),
-            ("unauthorized: gateway token missing (provide gateway auth token)", Kind::TokenMissing),
-            ("unauthorized: device token mismatch (rotate/reissue device token)", Kind::DeviceTokenMismatch),
+            (
+                "unauthorized: gateway token mismatch (provide gateway auth token)",
+                Kind::TokenMismatch,
+            ),
+            (
+                "unauthorized: gateway token missing (provide gateway auth token)",
+                Kind::TokenMissing,
+            ),
+            (
+                "unauthorized: device token mismatch (rotate/reissue device token)",
+                Kind::DeviceTokenMismatch,
+            ),
             ("device signature invalid", Kind::DeviceSignature),
             ("device nonce mismatch", Kind::DeviceSignature),
             ("device signature expired", Kind::DeviceClock),
-            ("control ui requires HTTPS or localhost (secure context)", Kind::DeviceIdentityRequired),
-            ("origin not allowed (open the Control UI from the gateway host)", Kind::OriginNotAllowed),
-            ("invalid connect params: at root: unexpected property 'foo'", Kind::ConnectRejected),
+            (
+                "control ui requires HTTPS or localhost (secure context)",
+                Kind::DeviceIdentityRequired,
+            ),
+            (
+                "origin not allowed (open the Control UI from the gateway host)",
+                Kind::OriginNotAllowed,
+            ),
+            (
+                "invalid connect params: at root: unexpected property 'foo'",
+                Kind::ConnectRejected,
+            ),
             ("missing scope: operator.admin", Kind::MissingScope),
             ("unauthorized role: node", Kind::WrongRole),
             ("unknown method: agents.files.delete", Kind::UnknownMethod),
@@ -452,19 +544,40 @@ mod tests {
             ("agent \"mc-1\" not found", Kind::AgentNotFound),
             ("unknown agent id", Kind::AgentNotFound),
             ("agent \"mc-1\" already exists", Kind::AgentExists),
-            ("Agent \"mc-1\" no longer exists in configuration", Kind::AgentNotConfigured),
+            (
+                "Agent \"mc-1\" no longer exists in configuration",
+                Kind::AgentNotConfigured,
+            ),
             ("Cannot delete the main session (agent:mc-1:main).", Kind::MainSession),
-            ("config changed since last load; re-run config.get and retry", Kind::ConfigConflict),
-            ("config base hash required; re-run config.get and retry", Kind::ConfigConflict),
-            ("invalid config: agents: Unrecognized key: \"list\"", Kind::ConfigInvalid),
+            (
+                "config changed since last load; re-run config.get and retry",
+                Kind::ConfigConflict,
+            ),
+            (
+                "config base hash required; re-run config.get and retry",
+                Kind::ConfigConflict,
+            ),
+            (
+                "invalid config: agents: Unrecognized key: \"list\"",
+                Kind::ConfigInvalid,
+            ),
             ("something new", Kind::Refused),
         ];
         for (message, kind) in rows {
             assert_eq!(classified(plain("INVALID_REQUEST", message)).kind, kind, "{message}");
         }
-        assert_eq!(classified(plain("UNAVAILABLE", "something new")).kind, Kind::Unavailable);
-        assert_eq!(classified(plain("NOT_PAIRED", "pairing required")).kind, Kind::PairingRequired);
-        assert_eq!(classified(plain("", "")).message, "the gateway answered with an empty error");
+        assert_eq!(
+            classified(plain("UNAVAILABLE", "something new")).kind,
+            Kind::Unavailable
+        );
+        assert_eq!(
+            classified(plain("NOT_PAIRED", "pairing required")).kind,
+            Kind::PairingRequired
+        );
+        assert_eq!(
+            classified(plain("", "")).message,
+            "the gateway answered with an empty error"
+        );
     }
 
     #[test]
@@ -489,7 +602,10 @@ mod tests {
     fn rate_limits_carry_the_gateways_own_pause() {
         let failure = classified(json!({"code": "UNAVAILABLE", "retryable": true, "retryAfterMs": 34_085,
             "message": "rate limit exceeded for config.patch; retry after 35s"}));
-        assert_eq!((failure.kind, failure.retry), (Kind::RateLimited, Retry::After(Duration::from_millis(34_085))));
+        assert_eq!(
+            (failure.kind, failure.retry),
+            (Kind::RateLimited, Retry::After(Duration::from_millis(34_085)))
+        );
     }
 
     #[test]

@@ -70,7 +70,11 @@ fn with_section(agents: &str, tools: &str) -> String {
     if tools.trim().is_empty() {
         return body;
     }
-    format!("{}\n\n{SECTION_BEGIN}\n{}\n{SECTION_END}\n", body.trim_end(), tools.trim_end())
+    format!(
+        "{}\n\n{SECTION_BEGIN}\n{}\n{SECTION_END}\n",
+        body.trim_end(),
+        tools.trim_end()
+    )
 }
 
 /// AGENTS.md without the TOOLS section.
@@ -78,7 +82,11 @@ fn without_section(text: &str) -> String {
     match section_span(text) {
         Some((begin, end)) => {
             let (head, tail) = (text[..begin].trim_end(), text[end..].trim_start());
-            if tail.is_empty() { format!("{head}\n") } else { format!("{head}\n\n{tail}") }
+            if tail.is_empty() {
+                format!("{head}\n")
+            } else {
+                format!("{head}\n\n{tail}")
+            }
         }
         None => text.to_owned(),
     }
@@ -120,12 +128,15 @@ impl Gateway {
     pub async fn get_file(&self, agent_id: &str, name: &str) -> Result<Option<SecretString>, Failure> {
         let shape = self.profile().await?.shape;
         let content = match (shape, name) {
-            (Shape::Entries, TOOLS) => {
-                self.native(agent_id, AGENTS).await?.and_then(|text| section(text.expose_secret())).map(Into::into)
-            }
-            (Shape::Entries, AGENTS) => {
-                self.native(agent_id, AGENTS).await?.map(|text| without_section(text.expose_secret()).into())
-            }
+            (Shape::Entries, TOOLS) => self
+                .native(agent_id, AGENTS)
+                .await?
+                .and_then(|text| section(text.expose_secret()))
+                .map(Into::into),
+            (Shape::Entries, AGENTS) => self
+                .native(agent_id, AGENTS)
+                .await?
+                .map(|text| without_section(text.expose_secret()).into()),
             (Shape::Entries, HEARTBEAT) => match self.heartbeat_job(agent_id).await? {
                 Some(job) => self.scratch(&job).await?.0,
                 None => None,
@@ -137,9 +148,16 @@ impl Gateway {
 
     /// Writes one file, unless it has that content already.
     pub async fn set_file(&self, agent_id: &str, name: &str, content: SecretString) -> Result<FileWrite, Failure> {
-        let file = WorkspaceFile { name: name.to_owned(), content, keep_existing: false };
+        let file = WorkspaceFile {
+            name: name.to_owned(),
+            content,
+            keep_existing: false,
+        };
         let outcome = self.set_files(agent_id, std::slice::from_ref(&file)).await?;
-        Ok(outcome.into_iter().next().map_or(FileWrite::Unchanged, |(_, outcome)| outcome))
+        Ok(outcome
+            .into_iter()
+            .next()
+            .map_or(FileWrite::Unchanged, |(_, outcome)| outcome))
     }
 
     /// Writes files that differ, each at most once. A file that the release has no place for is reported, not an error.
@@ -208,12 +226,17 @@ impl Gateway {
                 return Ok(FileWrite::Unchanged);
             }
         }
-        self.write_native(agent_id, &file.name, file.content.expose_secret()).await
+        self.write_native(agent_id, &file.name, file.content.expose_secret())
+            .await
     }
 
     async fn write_native(&self, agent_id: &str, name: &str, content: &str) -> Result<FileWrite, Failure> {
         let params = json!({"agentId": agent_id, "name": name, "content": content});
-        match self.session().call("agents.files.set", &params, Call::repeatable()).await {
+        match self
+            .session()
+            .call("agents.files.set", &params, Call::repeatable())
+            .await
+        {
             Ok(_) => Ok(FileWrite::Written),
             Err(failure) if failure.kind == Kind::UnsupportedFile => Ok(FileWrite::Unsupported(failure.message)),
             Err(failure) => Err(failure),
@@ -229,7 +252,9 @@ impl Gateway {
             #[serde(default)]
             content: Option<String>,
         }
-        let answer = self.read("agents.files.get", json!({"agentId": agent_id, "name": name})).await?;
+        let answer = self
+            .read("agents.files.get", json!({"agentId": agent_id, "name": name}))
+            .await?;
         let file: File = member(answer, "file", "agents.files.get")?;
         Ok(file.content.filter(|_| !file.missing).map(Into::into))
     }
@@ -258,13 +283,19 @@ impl Gateway {
             if let Some(revision) = revision {
                 params["expectedRevision"] = revision;
             }
-            let answer = self.session().call("cron.scratch.set", &params, Call::repeatable()).await?;
+            let answer = self
+                .session()
+                .call("cron.scratch.set", &params, Call::repeatable())
+                .await?;
             // A conflict is `ok: false` inside an ok answer.
             if answer.get("ok") != Some(&Value::Bool(false)) {
                 return Ok(FileWrite::Written);
             }
         }
-        Err(Failure::new(Kind::ConfigConflict, "the heartbeat checklist keeps changing under our hands"))
+        Err(Failure::new(
+            Kind::ConfigConflict,
+            "the heartbeat checklist keeps changing under our hands",
+        ))
     }
 
     /// Id of the job that the gateway derives from an agent's heartbeat settings.
@@ -288,8 +319,14 @@ impl Gateway {
 
     async fn scratch(&self, job: &str) -> Result<(Option<SecretString>, Option<Value>), Failure> {
         let mut answer = self.read("cron.scratch.get", json!({"id": job})).await?;
-        let content = answer.pointer("/scratch/content").and_then(Value::as_str).map(|text| text.to_owned().into());
-        let revision = answer.get_mut("currentRevision").map(Value::take).filter(|r| !r.is_null());
+        let content = answer
+            .pointer("/scratch/content")
+            .and_then(Value::as_str)
+            .map(|text| text.to_owned().into());
+        let revision = answer
+            .get_mut("currentRevision")
+            .map(Value::take)
+            .filter(|r| !r.is_null());
         Ok((content, revision))
     }
 }
@@ -297,8 +334,12 @@ impl Gateway {
 /// A typed member of an answer.
 pub(super) fn member<T: serde::de::DeserializeOwned>(mut answer: Value, key: &str, method: &str) -> Result<T, Failure> {
     let value = answer.get_mut(key).map(Value::take).unwrap_or_default();
-    serde_json::from_value(value)
-        .map_err(|error| Failure::new(Kind::Malformed, format!("{method} answers {key} in an unknown form: {error}")))
+    serde_json::from_value(value).map_err(|error| {
+        Failure::new(
+            Kind::Malformed,
+            format!("{method} answers {key} in an unknown form: {error}"),
+        )
+    })
 }
 
 #[cfg(test)]
@@ -314,7 +355,11 @@ mod tests {
         let replaced = with_section(&both, "- `AUTH_TOKEN=b`\n");
         assert_eq!(section(&replaced).as_deref(), Some("- `AUTH_TOKEN=b`\n"));
         assert_eq!(with_section(&replaced, ""), agents);
-        assert_eq!(with_section(&both, "- `AUTH_TOKEN=a`\n"), both, "writing twice changes nothing");
+        assert_eq!(
+            with_section(&both, "- `AUTH_TOKEN=a`\n"),
+            both,
+            "writing twice changes nothing"
+        );
     }
 
     #[test]

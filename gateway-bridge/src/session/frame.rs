@@ -18,7 +18,12 @@ pub(super) fn request(id: &str, method: &str, params: &Value) -> String {
         #[serde(skip_serializing_if = "Value::is_null")]
         params: &'a Value,
     }
-    let frame = Request { r#type: "req", id, method, params };
+    let frame = Request {
+        r#type: "req",
+        id,
+        method,
+        params,
+    };
     serde_json::to_string(&frame).unwrap_or_default()
 }
 
@@ -42,7 +47,11 @@ pub struct ErrorBody {
 impl ErrorBody {
     /// A text member of `details`, or the empty string.
     pub fn detail(&self, key: &str) -> &str {
-        self.details.as_ref().and_then(|d| d.get(key)).and_then(Value::as_str).unwrap_or_default()
+        self.details
+            .as_ref()
+            .and_then(|d| d.get(key))
+            .and_then(Value::as_str)
+            .unwrap_or_default()
     }
 }
 
@@ -60,21 +69,29 @@ pub struct Event {
 impl Event {
     /// The payload as a typed value, `None` when it is absent or of another shape.
     pub fn parse<T: serde::de::DeserializeOwned>(&self) -> Option<T> {
-        self.payload.as_deref().and_then(|raw| serde_json::from_str(raw.get()).ok())
+        self.payload
+            .as_deref()
+            .and_then(|raw| serde_json::from_str(raw.get()).ok())
     }
 }
 
 impl fmt::Debug for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Tool events show command lines with tokens in them.
-        f.debug_struct("Event").field("name", &self.name).field("seq", &self.seq).finish_non_exhaustive()
+        f.debug_struct("Event")
+            .field("name", &self.name)
+            .field("seq", &self.seq)
+            .finish_non_exhaustive()
     }
 }
 
 /// What the server may send.
 pub(super) enum Incoming {
     /// Answer to the request with this id.
-    Response { id: String, result: Result<Option<Box<RawValue>>, ErrorBody> },
+    Response {
+        id: String,
+        result: Result<Option<Box<RawValue>>, ErrorBody>,
+    },
     /// An event.
     Event(Event),
     /// Anything else; tolerated.
@@ -104,11 +121,17 @@ pub(super) fn parse(text: &str) -> Option<Incoming> {
         // A failed answer may carry a payload too: `ok` alone decides.
         ("res", Some(id), _) => Incoming::Response {
             id,
-            result: if raw.ok { Ok(raw.payload) } else { Err(raw.error.unwrap_or_default()) },
+            result: if raw.ok {
+                Ok(raw.payload)
+            } else {
+                Err(raw.error.unwrap_or_default())
+            },
         },
-        ("event", _, Some(name)) => {
-            Incoming::Event(Event { name, payload: raw.payload, seq: raw.seq })
-        }
+        ("event", _, Some(name)) => Incoming::Event(Event {
+            name,
+            payload: raw.payload,
+            seq: raw.seq,
+        }),
         _ => Incoming::Other,
     })
 }
@@ -123,7 +146,10 @@ mod tests {
     fn a_request_has_exactly_the_four_known_keys() {
         let text = request("7", "agents.list", &json!({"a": 1}));
         let value: Value = serde_json::from_str(&text).expect("json");
-        assert_eq!(value, json!({"type": "req", "id": "7", "method": "agents.list", "params": {"a": 1}}));
+        assert_eq!(
+            value,
+            json!({"type": "req", "id": "7", "method": "agents.list", "params": {"a": 1}})
+        );
         let bare: Value = serde_json::from_str(&request("8", "health", &Value::Null)).expect("json");
         assert_eq!(bare, json!({"type": "req", "id": "8", "method": "health"}));
     }
@@ -132,14 +158,19 @@ mod tests {
     fn ok_alone_decides_when_payload_and_error_are_both_there() {
         let text = r#"{"type":"res","id":"1","ok":false,"payload":{"runId":"x"},
             "error":{"code":"UNAVAILABLE","message":"m","retryAfterMs":500}}"#;
-        let Some(Incoming::Response { result: Err(error), .. }) = parse(text) else { panic!("an error") };
+        let Some(Incoming::Response { result: Err(error), .. }) = parse(text) else {
+            panic!("an error")
+        };
         assert_eq!((error.code.as_str(), error.retry_after_ms), ("UNAVAILABLE", Some(500)));
     }
 
     #[test]
     fn unknown_keys_and_kinds_are_tolerated() {
         let event = r#"{"type":"event","event":"tick","payload":{"ts":1},"seq":4,"recipientProfileId":"p"}"#;
-        assert!(matches!(parse(event), Some(Incoming::Event(Event { seq: Some(4), .. }))));
+        assert!(matches!(
+            parse(event),
+            Some(Incoming::Event(Event { seq: Some(4), .. }))
+        ));
         assert!(matches!(parse(r#"{"type":"news"}"#), Some(Incoming::Other)));
         assert!(parse("not json").is_none());
     }
@@ -147,7 +178,9 @@ mod tests {
     #[test]
     fn debug_output_shows_no_payload() {
         let text = r#"{"type":"event","event":"agent","payload":{"command":"X-Agent-Token: s3cret"}}"#;
-        let Some(Incoming::Event(event)) = parse(text) else { panic!("an event") };
+        let Some(Incoming::Event(event)) = parse(text) else {
+            panic!("an event")
+        };
         assert!(!format!("{event:?}").contains("s3cret"));
     }
 }

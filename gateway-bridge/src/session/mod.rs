@@ -20,16 +20,13 @@ mod tls;
 mod wire;
 
 pub use config::{AgentConfig, ConfigSnapshot, Heartbeat};
-pub use connect::{
-    Dialed, Hello, Outcome, REQUIRED_METHODS, SCOPES, Step, StepReport, Target, dial, preflight,
-};
+pub use connect::{Dialed, Hello, Outcome, REQUIRED_METHODS, SCOPES, Step, StepReport, Target, dial, preflight};
 pub use device::{Device, DeviceError};
 pub use failure::{Failure, Kind, Retry};
 pub use files::{FileInfo, FileWrite, WorkspaceFile};
 pub use frame::{ErrorBody, Event};
 pub use ops::{
-    AgentSpec, AgentSummary, ChatMessage, ChatReceipt, ChatState, ChatUpdate, EnsureOutcome, Gateway,
-    SessionInfo,
+    AgentSpec, AgentSummary, ChatMessage, ChatReceipt, ChatState, ChatUpdate, EnsureOutcome, Gateway, SessionInfo,
 };
 pub use profile::{Profile, Shape, Version};
 pub use supervisor::{Call, Phase, Session, SessionEvent, SessionOptions, SessionState};

@@ -173,7 +173,11 @@ impl ChatUpdate {
             return None;
         }
         let payload: Payload = event.parse()?;
-        let text = payload.message.get("content").map(text_of).filter(|text| !text.is_empty());
+        let text = payload
+            .message
+            .get("content")
+            .map(text_of)
+            .filter(|text| !text.is_empty());
         let state = match payload.state.as_str() {
             // Older releases report a failed run as a normal final message.
             "final" => match &text {
@@ -184,7 +188,12 @@ impl ChatUpdate {
             "error" => ChatState::Failed(payload.error_message.or_else(|| text.clone()).unwrap_or_default()),
             _ => ChatState::Running,
         };
-        Some(Self { run_id: payload.run_id, session_key: payload.session_key, state, text })
+        Some(Self {
+            run_id: payload.run_id,
+            session_key: payload.session_key,
+            state,
+            text,
+        })
     }
 }
 
@@ -193,7 +202,10 @@ fn text_of(content: &Value) -> String {
     match content {
         Value::String(text) => text.clone(),
         Value::Array(parts) => {
-            let texts: Vec<_> = parts.iter().filter_map(|part| part.get("text").and_then(Value::as_str)).collect();
+            let texts: Vec<_> = parts
+                .iter()
+                .filter_map(|part| part.get("text").and_then(Value::as_str))
+                .collect();
             texts.join("\n")
         }
         _ => String::new(),
@@ -203,7 +215,10 @@ fn text_of(content: &Value) -> String {
 impl Gateway {
     /// Starts a session.
     pub fn start(target: Target, options: SessionOptions) -> Self {
-        Self { session: Session::start(target, options), writer: Arc::default() }
+        Self {
+            session: Session::start(target, options),
+            writer: Arc::default(),
+        }
     }
 
     /// The session, for its state, its events and calls without a typed form.
@@ -239,7 +254,10 @@ impl Gateway {
         let matches = |name: Option<&str>, workspace: Option<&str>| {
             name == Some(&spec.name) && workspace == Some(&spec.workspace)
         };
-        if !agent.as_ref().is_some_and(|a| matches(a.name.as_deref(), a.workspace.as_deref())) {
+        if !agent
+            .as_ref()
+            .is_some_and(|a| matches(a.name.as_deref(), a.workspace.as_deref()))
+        {
             (outcome.created, outcome.updated) = self.write_agent(spec, until).await?;
         }
         if let Some(heartbeat) = &spec.heartbeat {
@@ -259,7 +277,9 @@ impl Gateway {
         if heartbeats.is_empty() {
             return Ok(false);
         }
-        self.writer.set_heartbeats(&self.session, heartbeats, Instant::now() + deadline).await
+        self.writer
+            .set_heartbeats(&self.session, heartbeats, Instant::now() + deadline)
+            .await
     }
 
     /// Creates and names an agent. On older releases one change at a time, each awaited until it can be seen: they lose
@@ -300,9 +320,10 @@ impl Gateway {
         let params = json!({"name": spec.id, "workspace": spec.workspace});
         match self.session.call("agents.create", &params, Call::once()).await {
             Ok(answer) => match answer.get("agentId").and_then(Value::as_str) {
-                Some(id) if id != spec.id => {
-                    Err(Failure::new(Kind::Refused, format!("the gateway turned agent id \"{}\" into \"{id}\"", spec.id)))
-                }
+                Some(id) if id != spec.id => Err(Failure::new(
+                    Kind::Refused,
+                    format!("the gateway turned agent id \"{}\" into \"{id}\"", spec.id),
+                )),
                 _ => Ok(true),
             },
             Err(failure) if failure.kind == Kind::AgentExists => Ok(false),
@@ -331,7 +352,10 @@ impl Gateway {
             }
             sleep(PAUSE).await;
         }
-        Err(Failure::new(Kind::Deadline, format!("agent \"{}\" does not take its new name", spec.id)))
+        Err(Failure::new(
+            Kind::Deadline,
+            format!("agent \"{}\" does not take its new name", spec.id),
+        ))
     }
 
     /// Waits until an agent is (or is no longer) visible. Says whether it came to be.
@@ -361,14 +385,21 @@ impl Gateway {
             Shape::Entries => None,
         };
         let params = json!({"agentId": id, "deleteFiles": true});
-        let deleted = match self.session.call("agents.delete", &params, Call::repeatable().within(VISIBLE_WITHIN)).await {
+        let deleted = match self
+            .session
+            .call("agents.delete", &params, Call::repeatable().within(VISIBLE_WITHIN))
+            .await
+        {
             Ok(_) => true,
             Err(failure) if failure.kind == Kind::AgentNotFound => false,
             Err(failure) => return Err(failure),
         };
         if shape == Shape::List {
             if deleted && !self.await_agent(id, false).await? {
-                return Err(Failure::new(Kind::Unavailable, format!("agent \"{id}\" is still there after its deletion")));
+                return Err(Failure::new(
+                    Kind::Unavailable,
+                    format!("agent \"{id}\" is still there after its deletion"),
+                ));
             }
             // Newer releases remove the sessions with the agent, and refuse to delete a main session.
             self.delete_session(&format!("agent:{id}:main")).await?;
@@ -398,7 +429,9 @@ impl Gateway {
     /// Labels a session, which creates it if it does not exist.
     pub async fn label_session(&self, key: &str, label: &str) -> Result<(), Failure> {
         let label: String = label.chars().take(LABEL_LIMIT).collect();
-        self.read("sessions.patch", json!({"key": key, "label": label})).await.map(drop)
+        self.read("sessions.patch", json!({"key": key, "label": label}))
+            .await
+            .map(drop)
     }
 
     /// Empties a session.
@@ -429,12 +462,17 @@ impl Gateway {
             "idempotencyKey": idempotency_key,
             "deliver": deliver,
         });
-        let receipt = |status: &str| ChatReceipt { run_id: idempotency_key.to_owned(), status: status.to_owned() };
+        let receipt = |status: &str| ChatReceipt {
+            run_id: idempotency_key.to_owned(),
+            status: status.to_owned(),
+        };
         let until = Instant::now() + CHAT_KNOWS_WITHIN;
         loop {
             let failure = match self.session.call("chat.send", &params, Call::repeatable()).await {
                 Ok(answer) => {
-                    return Ok(receipt(answer.get("status").and_then(Value::as_str).unwrap_or("started")));
+                    return Ok(receipt(
+                        answer.get("status").and_then(Value::as_str).unwrap_or("started"),
+                    ));
                 }
                 Err(failure) => failure,
             };
@@ -463,7 +501,10 @@ impl Gateway {
 
     /// Approves a device that waits for pairing.
     pub async fn approve_device(&self, request_id: &str) -> Result<(), Failure> {
-        self.session.call("device.pair.approve", &json!({"requestId": request_id}), Call::once()).await.map(drop)
+        self.session
+            .call("device.pair.approve", &json!({"requestId": request_id}), Call::once())
+            .await
+            .map(drop)
     }
 
     /// Whether the gateway answers.
@@ -482,7 +523,9 @@ impl Gateway {
             loop {
                 match events.recv().await {
                     Ok(SessionEvent::Event(event)) => match ChatUpdate::read(&event) {
-                        Some(update) if update.run_id == run_id && update.state != ChatState::Running => return Ok(update),
+                        Some(update) if update.run_id == run_id && update.state != ChatState::Running => {
+                            return Ok(update);
+                        }
                         _ => {}
                     },
                     Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
@@ -510,13 +553,19 @@ mod tests {
 
     fn chat(payload: &Value) -> Option<ChatUpdate> {
         let payload = RawValue::from_string(payload.to_string()).expect("json");
-        ChatUpdate::read(&Event { name: "chat".into(), payload: Some(payload), seq: None })
+        ChatUpdate::read(&Event {
+            name: "chat".into(),
+            payload: Some(payload),
+            seq: None,
+        })
     }
 
     #[test]
     fn final_messages_of_older_releases_may_be_failures() {
-        let message = |text: &str| json!({"runId": "r", "sessionKey": "k", "state": "final", "seq": 1,
-            "message": {"role": "assistant", "content": [{"type": "text", "text": text}]}});
+        let message = |text: &str| {
+            json!({"runId": "r", "sessionKey": "k", "state": "final", "seq": 1,
+            "message": {"role": "assistant", "content": [{"type": "text", "text": text}]}})
+        };
         let failed = chat(&message("⚠️ Agent failed before reply: No API key found")).expect("an update");
         assert!(matches!(failed.state, ChatState::Failed(_)));
         let fine = chat(&message("Hello")).expect("an update");

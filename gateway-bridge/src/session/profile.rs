@@ -21,7 +21,9 @@ impl Version {
     pub fn parse(text: &str) -> Self {
         let raw = text.trim().to_owned();
         let digits = raw.trim_start_matches(['v', 'V']);
-        let end = digits.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(digits.len());
+        let end = digits
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(digits.len());
         let parts = digits[..end].split('.').map_while(|part| part.parse().ok()).collect();
         Self { raw, parts }
     }
@@ -40,7 +42,11 @@ impl Version {
     pub fn at_least(&self, minimum: &Self) -> Option<bool> {
         (self.is_known() && minimum.is_known()).then(|| {
             let length = self.parts.len().max(minimum.parts.len());
-            let padded = |v: &Self| (0..length).map(|i| v.parts.get(i).copied().unwrap_or(0)).collect::<Vec<_>>();
+            let padded = |v: &Self| {
+                (0..length)
+                    .map(|i| v.parts.get(i).copied().unwrap_or(0))
+                    .collect::<Vec<_>>()
+            };
             padded(self) >= padded(minimum)
         })
     }
@@ -77,11 +83,24 @@ pub struct Profile {
 }
 
 /// Files that a release with [`Shape::Entries`] takes by name.
-const ENTRIES_FILES: &[&str] =
-    &["AGENTS.md", "SOUL.md", "IDENTITY.md", "USER.md", "BOOTSTRAP.md", "MEMORY.md"];
+const ENTRIES_FILES: &[&str] = &[
+    "AGENTS.md",
+    "SOUL.md",
+    "IDENTITY.md",
+    "USER.md",
+    "BOOTSTRAP.md",
+    "MEMORY.md",
+];
 /// Files that a release with [`Shape::List`] takes by name.
 const LIST_FILES: &[&str] = &[
-    "AGENTS.md", "SOUL.md", "TOOLS.md", "IDENTITY.md", "USER.md", "HEARTBEAT.md", "BOOTSTRAP.md", "MEMORY.md",
+    "AGENTS.md",
+    "SOUL.md",
+    "TOOLS.md",
+    "IDENTITY.md",
+    "USER.md",
+    "HEARTBEAT.md",
+    "BOOTSTRAP.md",
+    "MEMORY.md",
 ];
 
 impl Profile {
@@ -97,7 +116,10 @@ impl Profile {
         let mut version = Version::parse(&hello.version);
         if !version.is_known()
             && let Some(touched) = config
-                .and_then(|c| c.pointer("/config/meta/lastTouchedVersion").or_else(|| c.pointer("/parsed/meta/lastTouchedVersion")))
+                .and_then(|c| {
+                    c.pointer("/config/meta/lastTouchedVersion")
+                        .or_else(|| c.pointer("/parsed/meta/lastTouchedVersion"))
+                })
                 .and_then(Value::as_str)
         {
             version = Version::parse(touched);
@@ -162,7 +184,12 @@ mod tests {
     }
 
     fn hello(protocol: u32, version: &str) -> Hello {
-        Hello { protocol, version: version.to_owned(), max_payload: 26_214_400, ..Hello::default() }
+        Hello {
+            protocol,
+            version: version.to_owned(),
+            max_payload: 26_214_400,
+            ..Hello::default()
+        }
     }
 
     #[test]
@@ -170,16 +197,25 @@ mod tests {
         let entries = json!({"config": {"agents": {"entries": {"main": {}}}}});
         let list = json!({"config": {"agents": {"list": [{"id": "main"}]}}});
         let neither = json!({"config": {"agents": {"defaults": {}}}});
-        assert_eq!(Profile::derive(&hello(4, "2026.9.6"), Some(&entries)).shape, Shape::Entries);
+        assert_eq!(
+            Profile::derive(&hello(4, "2026.9.6"), Some(&entries)).shape,
+            Shape::Entries
+        );
         assert_eq!(Profile::derive(&hello(4, "2026.5.0"), Some(&list)).shape, Shape::List);
-        assert_eq!(Profile::derive(&hello(3, "2026.2.26"), Some(&neither)).shape, Shape::List);
+        assert_eq!(
+            Profile::derive(&hello(3, "2026.2.26"), Some(&neither)).shape,
+            Shape::List
+        );
         assert_eq!(Profile::derive(&hello(4, "2026.9.6"), None).shape, Shape::Entries);
     }
 
     #[test]
     fn a_dev_version_is_replaced_by_the_one_in_the_configuration() {
         let config = json!({"config": {"meta": {"lastTouchedVersion": "2026.2.26"}}});
-        assert_eq!(Profile::derive(&hello(3, "dev"), Some(&config)).version.as_str(), "2026.2.26");
+        assert_eq!(
+            Profile::derive(&hello(3, "dev"), Some(&config)).version.as_str(),
+            "2026.2.26"
+        );
         assert_eq!(Profile::derive(&hello(3, "dev"), None).version.as_str(), "dev");
     }
 }

@@ -166,12 +166,18 @@ pub struct Call {
 impl Call {
     /// A request without lasting effect, or one that has the same effect when sent twice.
     pub const fn repeatable() -> Self {
-        Self { deadline: Duration::from_secs(30), repeatable: true }
+        Self {
+            deadline: Duration::from_secs(30),
+            repeatable: true,
+        }
     }
 
     /// A request that must not be sent twice.
     pub const fn once() -> Self {
-        Self { deadline: Duration::from_secs(30), repeatable: false }
+        Self {
+            deadline: Duration::from_secs(30),
+            repeatable: false,
+        }
     }
 
     /// The same with another deadline.
@@ -201,7 +207,9 @@ struct Inner {
 
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session").field("target", &*self.inner.target.borrow()).finish_non_exhaustive()
+        f.debug_struct("Session")
+            .field("target", &*self.inner.target.borrow())
+            .finish_non_exhaustive()
     }
 }
 
@@ -269,8 +277,12 @@ impl Session {
     pub async fn call(&self, method: &str, params: &Value, how: Call) -> Result<Value, Failure> {
         match self.call_raw(method, params, how).await? {
             None => Ok(Value::Null),
-            Some(raw) => serde_json::from_str(raw.get())
-                .map_err(|error| Failure::new(Kind::Malformed, format!("the answer to {method} is not readable: {error}"))),
+            Some(raw) => serde_json::from_str(raw.get()).map_err(|error| {
+                Failure::new(
+                    Kind::Malformed,
+                    format!("the answer to {method} is not readable: {error}"),
+                )
+            }),
         }
     }
 
@@ -330,7 +342,9 @@ impl Session {
             };
             if timeout_at(until, changed).await.is_err() {
                 let last = state.borrow().last_failure.clone();
-                return Err(last.unwrap_or_else(|| Failure::new(Kind::Deadline, "not connected to the gateway in time")));
+                return Err(
+                    last.unwrap_or_else(|| Failure::new(Kind::Deadline, "not connected to the gateway in time"))
+                );
             }
         }
     }
@@ -424,7 +438,9 @@ async fn connect_and_stay(
         state.enter(if missing.is_empty() {
             Phase::Connected
         } else {
-            Phase::ScopesMissing { scopes: missing.clone() }
+            Phase::ScopesMissing {
+                scopes: missing.clone(),
+            }
         });
         state.profile = Some(connection.profile.clone());
         state.conn_id = Some(connection.hello.conn_id.clone());
@@ -467,7 +483,10 @@ async fn dial_with_fallback(target: &Target) -> Result<super::connect::Dialed, F
     };
     let fallback = match failure.kind {
         Kind::TokenMismatch if target.device_token.is_some() && target.token.is_some() && target.device.is_some() => {
-            Target { token: None, ..target.clone() }
+            Target {
+                token: None,
+                ..target.clone()
+            }
         }
         _ => return Err(failure),
     };
@@ -480,7 +499,12 @@ async fn dial_with_fallback(target: &Target) -> Result<super::connect::Dialed, F
 
 fn keep_device_token(inner: &Inner, token: SecretString) {
     use secrecy::ExposeSecret as _;
-    let known = inner.target.borrow().device_token.as_ref().is_some_and(|t| t.expose_secret() == token.expose_secret());
+    let known = inner
+        .target
+        .borrow()
+        .device_token
+        .as_ref()
+        .is_some_and(|t| t.expose_secret() == token.expose_secret());
     if known {
         return;
     }
@@ -496,7 +520,9 @@ fn keep_device_token(inner: &Inner, token: SecretString) {
 
 fn phase_of(failure: &Failure) -> Phase {
     match (failure.kind, failure.retry) {
-        (Kind::PairingRequired, _) => Phase::PairingRequired { request_id: failure.pairing_request_id.as_deref().map(Into::into) },
+        (Kind::PairingRequired, _) => Phase::PairingRequired {
+            request_id: failure.pairing_request_id.as_deref().map(Into::into),
+        },
         (_, Retry::Never | Retry::AwaitUser) => Phase::Refused,
         (_, Retry::After(_) | Retry::Backoff) => Phase::Unreachable,
     }
@@ -510,7 +536,9 @@ fn pause(failure: &Failure, attempts: u32, options: &SessionOptions) -> Option<D
         Retry::After(wait) => Some(wait + wait.mul_f64(rand::random_range(0.0..0.2))),
         Retry::AwaitUser => Some(options.await_user.mul_f64(rand::random_range(1.0..1.2))),
         Retry::Backoff => {
-            let doubled = options.backoff_base.saturating_mul(1 << attempts.saturating_sub(1).min(10));
+            let doubled = options
+                .backoff_base
+                .saturating_mul(1 << attempts.saturating_sub(1).min(10));
             let ceiling = doubled.min(options.backoff_cap);
             Some(ceiling.mul_f64(rand::random_range(0.1..1.0)))
         }
@@ -528,7 +556,10 @@ mod tests {
         for _ in 0..200 {
             assert!(pause(&lost, 1, &options).expect("a pause") <= Duration::from_secs(1));
             assert!(pause(&lost, 40, &options).expect("a pause") <= Duration::from_secs(30));
-            let asked = Failure { retry: Retry::After(Duration::from_secs(5)), ..lost.clone() };
+            let asked = Failure {
+                retry: Retry::After(Duration::from_secs(5)),
+                ..lost.clone()
+            };
             assert!(pause(&asked, 1, &options).expect("a pause") >= Duration::from_secs(5));
             let pairing = Failure::new(Kind::PairingRequired, "x");
             assert!(pause(&pairing, 1, &options).expect("a pause") >= Duration::from_secs(15));

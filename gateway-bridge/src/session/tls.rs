@@ -31,7 +31,10 @@ impl FromStr for Fingerprint {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let text = text.trim();
-        let text = text.get(..7).filter(|p| p.eq_ignore_ascii_case("sha256:")).map_or(text, |_| &text[7..]);
+        let text = text
+            .get(..7)
+            .filter(|p| p.eq_ignore_ascii_case("sha256:"))
+            .map_or(text, |_| &text[7..]);
         let digits: String = text.chars().filter(|c| !matches!(c, ':' | ' ')).collect();
         let mut bytes = [0; 32];
         hex::decode_to_slice(digits, &mut bytes).map_err(|_| FingerprintError)?;
@@ -81,7 +84,12 @@ pub(super) fn client_config(policy: TlsPolicy, presented: Presented) -> Result<C
     let public = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
         .build()
         .map_err(|error| Error::General(error.to_string()))?;
-    let verifier = Verifier { policy, public, provider: provider.clone(), presented };
+    let verifier = Verifier {
+        policy,
+        public,
+        provider: provider.clone(),
+        presented,
+    };
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .dangerous()
@@ -99,7 +107,9 @@ struct Verifier {
 
 impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Verifier").field("policy", &self.policy).finish_non_exhaustive()
+        f.debug_struct("Verifier")
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
     }
 }
 
@@ -115,13 +125,10 @@ impl ServerCertVerifier for Verifier {
         let shown = Fingerprint(Sha256::digest(end_entity.as_ref()).into());
         *self.presented.0.lock() = Some(shown);
         match self.policy {
-            TlsPolicy::PublicRoots => self.public.verify_server_cert(
-                end_entity,
-                intermediates,
-                server_name,
-                ocsp_response,
-                now,
-            ),
+            TlsPolicy::PublicRoots => {
+                self.public
+                    .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+            }
             TlsPolicy::Pinned(expected) if expected != shown => {
                 Err(CertificateError::ApplicationVerificationFailure.into())
             }
@@ -163,7 +170,10 @@ mod tests {
         let colons = vec!["AB"; 32].join(":");
         let expected: Fingerprint = plain.parse().expect("plain");
         assert_eq!(colons.parse::<Fingerprint>().expect("colons"), expected);
-        assert_eq!(format!("SHA256:{plain}").parse::<Fingerprint>().expect("prefix"), expected);
+        assert_eq!(
+            format!("SHA256:{plain}").parse::<Fingerprint>().expect("prefix"),
+            expected
+        );
         assert_eq!(expected.to_string(), plain);
         assert!("abcd".parse::<Fingerprint>().is_err());
         assert!("zz".repeat(32).parse::<Fingerprint>().is_err());

@@ -145,9 +145,14 @@ impl Connection {
 
     /// Says goodbye; requests in flight end with [`Kind::Stopped`].
     pub(super) async fn close(&self) {
-        let _ = timeout_at(Instant::now() + Duration::from_secs(1), self.outgoing.send(Message::Close(None))).await;
+        let _ = timeout_at(
+            Instant::now() + Duration::from_secs(1),
+            self.outgoing.send(Message::Close(None)),
+        )
+        .await;
         let _ = timeout_at(Instant::now() + Duration::from_secs(1), self.shared.closed.cancelled()).await;
-        self.shared.close(Failure::new(Kind::Stopped, "the session was stopped"));
+        self.shared
+            .close(Failure::new(Kind::Stopped, "the session was stopped"));
     }
 
     /// Waits until nothing is in flight, or the deadline.
@@ -160,17 +165,25 @@ impl Connection {
     pub(super) async fn call(&self, method: &str, params: &Value, until: Instant) -> Answer {
         match timeout_at(until, self.call_unbounded(method, params)).await {
             Ok(answer) => answer,
-            Err(_) => Err(Failure::new(Kind::Deadline, format!("{method} was not answered in time"))),
+            Err(_) => Err(Failure::new(
+                Kind::Deadline,
+                format!("{method} was not answered in time"),
+            )),
         }
     }
 
     async fn call_unbounded(&self, method: &str, params: &Value) -> Answer {
-        let Ok(_permit) = self.in_flight.acquire().await else { return Err(self.failure()) };
+        let Ok(_permit) = self.in_flight.acquire().await else {
+            return Err(self.failure());
+        };
         let id = self.next_id.fetch_add(1, Ordering::Relaxed).to_string();
         let text = frame::request(&id, method, params);
         let limit = self.hello.max_payload.min(MAX_OUTGOING);
         if text.len() > limit {
-            let text = format!("{method} needs a frame of {} bytes, the gateway takes {limit}", text.len());
+            let text = format!(
+                "{method} needs a frame of {} bytes, the gateway takes {limit}",
+                text.len()
+            );
             return Err(Failure::new(Kind::TooLarge, text));
         }
         let (answer, answered) = oneshot::channel();
@@ -178,7 +191,10 @@ impl Connection {
             Some(waiting) => drop(waiting.insert(id.clone(), answer)),
             None => return Err(self.failure()),
         }
-        let _registered = Registered { shared: &self.shared, id: &id };
+        let _registered = Registered {
+            shared: &self.shared,
+            id: &id,
+        };
         if self.outgoing.send(Message::text(text)).await.is_err() {
             return Err(self.failure());
         }
@@ -227,7 +243,10 @@ impl Reader {
             };
             match message {
                 Err(_) => {
-                    break Failure::new(Kind::Silent, format!("nothing heard from the gateway for {:?}", self.patience));
+                    break Failure::new(
+                        Kind::Silent,
+                        format!("nothing heard from the gateway for {:?}", self.patience),
+                    );
                 }
                 Ok(None) => break Failure::new(Kind::ConnectionLost, "the connection ended without a close frame"),
                 Ok(Some(Err(error))) => break Failure::new(Kind::ConnectionLost, error.to_string()),
@@ -253,7 +272,12 @@ impl Reader {
     fn take(&self, text: &str, last_seq: &mut Option<u64>) {
         match frame::parse(text) {
             Some(Incoming::Response { id, result }) => {
-                let waiting = self.shared.waiting.lock().as_mut().and_then(|waiting| waiting.remove(&id));
+                let waiting = self
+                    .shared
+                    .waiting
+                    .lock()
+                    .as_mut()
+                    .and_then(|waiting| waiting.remove(&id));
                 if let Some(answer) = waiting {
                     let _ = answer.send(result.map_err(|error| Failure::from_error(&error)));
                 }

@@ -3,11 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use async_trait::async_trait;
-use chassis::{
-    Result, Tx,
-    bus::Handler,
-    moment,
-};
+use chassis::{Result, Tx, bus::Handler, moment};
 use prost_types::Any;
 use proto::event::v1::Event;
 use serde_json::value::RawValue;
@@ -24,7 +20,10 @@ pub struct Log(pub State);
 impl Handler for Log {
     async fn handle(&self, tx: &mut Tx, events: &[Event]) -> Result<()> {
         // Events without an organization (a person signed up) belong to nobody's log.
-        let events: Vec<Entry<'_>> = events.iter().filter_map(|event| Entry::of(event, &self.0.context.catalog)).collect();
+        let events: Vec<Entry<'_>> = events
+            .iter()
+            .filter_map(|event| Entry::of(event, &self.0.context.catalog))
+            .collect();
         if events.is_empty() {
             return Ok(());
         }
@@ -52,7 +51,11 @@ impl<'a> Entry<'a> {
             event,
             id: Uuid::parse_str(&event.id).ok()?,
             organization: Uuid::parse_str(&event.organization_id).ok()?,
-            created_at: event.time.as_ref().and_then(|at| moment(at).ok()).unwrap_or_else(OffsetDateTime::now_utc),
+            created_at: event
+                .time
+                .as_ref()
+                .and_then(|at| moment(at).ok())
+                .unwrap_or_else(OffsetDateTime::now_utc),
             before: json(catalog, event.before.as_ref()),
             after: json(catalog, event.after.as_ref()),
         })
@@ -87,7 +90,10 @@ async fn append(tx: &mut Tx, entries: &[Entry<'_>]) -> Result<()> {
     )
     .fetch_all(&mut **tx)
     .await?;
-    let mut next: HashMap<Uuid, i64> = heads.into_iter().map(|head| (head.organization_id, head.position - counts[&head.organization_id])).collect();
+    let mut next: HashMap<Uuid, i64> = heads
+        .into_iter()
+        .map(|head| (head.organization_id, head.position - counts[&head.organization_id]))
+        .collect();
     let positions: Vec<i64> = entries
         .iter()
         .map(|entry| {
@@ -96,10 +102,30 @@ async fn append(tx: &mut Tx, entries: &[Entry<'_>]) -> Result<()> {
             *position
         })
         .collect();
-    let text = |get: fn(&Event) -> &str| entries.iter().map(|entry| get(entry.event).to_owned()).collect::<Vec<String>>();
-    let id = |get: fn(&Event) -> &str| entries.iter().map(|entry| Uuid::parse_str(get(entry.event)).ok()).collect::<Vec<Option<Uuid>>>();
+    let text = |get: fn(&Event) -> &str| {
+        entries
+            .iter()
+            .map(|entry| get(entry.event).to_owned())
+            .collect::<Vec<String>>()
+    };
+    let id = |get: fn(&Event) -> &str| {
+        entries
+            .iter()
+            .map(|entry| Uuid::parse_str(get(entry.event)).ok())
+            .collect::<Vec<Option<Uuid>>>()
+    };
     let actor = |get: fn(&proto::event::v1::Actor) -> &str| {
-        entries.iter().map(|entry| entry.event.actor.as_ref().map(|actor| get(actor).to_owned()).unwrap_or_default()).collect::<Vec<String>>()
+        entries
+            .iter()
+            .map(|entry| {
+                entry
+                    .event
+                    .actor
+                    .as_ref()
+                    .map(|actor| get(actor).to_owned())
+                    .unwrap_or_default()
+            })
+            .collect::<Vec<String>>()
     };
     sqlx::query!(
         "INSERT INTO activity.events (id, organization_id, position, event_type, message, actor_type, actor_id, actor_name, agent_id, task_id, board_id, gateway_id, request_id, before, after, created_at) \
@@ -135,10 +161,14 @@ async fn deliver(tx: &mut Tx, entries: &[Entry<'_>]) -> Result<usize> {
     )
     .fetch_all(&mut **tx)
     .await?;
-    let (mut ids, mut hooks, mut events, mut types, mut payloads) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut ids, mut hooks, mut events, mut types, mut payloads) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for entry in entries {
         let mut body = None;
-        for webhook in webhooks.iter().filter(|webhook| webhook.organization_id == entry.organization) {
+        for webhook in webhooks
+            .iter()
+            .filter(|webhook| webhook.organization_id == entry.organization)
+        {
             let board = webhook.board_id.map(|id| id.to_string());
             if rules::subscribes(&webhook.event_types, board.as_deref(), entry.event) {
                 ids.push(Uuid::now_v7());
@@ -224,8 +254,13 @@ pub struct OrganizationDeleted;
 #[async_trait]
 impl Handler for OrganizationDeleted {
     async fn handle(&self, tx: &mut Tx, events: &[Event]) -> Result<()> {
-        let gone: Vec<Uuid> = events.iter().filter_map(|event| Uuid::parse_str(&event.organization_id).ok()).collect();
-        sqlx::query!("DELETE FROM activity.webhooks WHERE organization_id = ANY($1)", &gone).execute(&mut **tx).await?;
+        let gone: Vec<Uuid> = events
+            .iter()
+            .filter_map(|event| Uuid::parse_str(&event.organization_id).ok())
+            .collect();
+        sqlx::query!("DELETE FROM activity.webhooks WHERE organization_id = ANY($1)", &gone)
+            .execute(&mut **tx)
+            .await?;
         Ok(())
     }
 }

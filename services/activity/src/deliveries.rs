@@ -47,7 +47,10 @@ impl From<Row> for Delivery {
             event_type: row.event_type,
             status: status.into(),
             attempts: row.attempts,
-            next_attempt_at: row.next_attempt_at.filter(|_| status == DeliveryStatus::Pending).map(timestamp),
+            next_attempt_at: row
+                .next_attempt_at
+                .filter(|_| status == DeliveryStatus::Pending)
+                .map(timestamp),
             last_status: row.last_status,
             last_error: row.last_error,
             created_at: Some(timestamp(row.created_at)),
@@ -104,9 +107,12 @@ async fn queue_due(state: &State) -> Result<usize> {
     for (done, id) in due.iter().enumerate() {
         if let Err(error) = state.context.bus.enqueue(&Job { queue: QUEUE, id: *id }).await {
             // What was not queued is due at once when the broker is back, not when the claim ends.
-            sqlx::query!("UPDATE activity.deliveries SET claimed_until = NULL WHERE id = ANY($1) AND status = 'pending'", &due[done..])
-                .execute(state.store.pool())
-                .await?;
+            sqlx::query!(
+                "UPDATE activity.deliveries SET claimed_until = NULL WHERE id = ANY($1) AND status = 'pending'",
+                &due[done..]
+            )
+            .execute(state.store.pool())
+            .await?;
             return Err(error);
         }
     }
@@ -155,7 +161,9 @@ pub async fn detail(state: &State, webhook: Uuid, id: Uuid) -> Result<DeliveryDe
     .fetch_optional(state.store.pool())
     .await?
     .ok_or_else(|| Error::not_found("Delivery not found"))?;
-    let payload = sqlx::query_scalar!("SELECT payload FROM activity.deliveries WHERE id = $1", id).fetch_one(state.store.pool()).await?;
+    let payload = sqlx::query_scalar!("SELECT payload FROM activity.deliveries WHERE id = $1", id)
+        .fetch_one(state.store.pool())
+        .await?;
     let attempts = sqlx::query!("SELECT number, started_at, duration_ms, status, error, response_excerpt FROM activity.attempts WHERE delivery_id = $1 ORDER BY number", id)
         .fetch_all(state.store.pool())
         .await?;

@@ -13,7 +13,10 @@ use chassis::{
 };
 use futures::Stream;
 use proto::{
-    activity::v1::{ActivityEvent, ListActivityRequest, ListActivityResponse, RouteParams, WatchActivityRequest, activity_service_server::ActivityService},
+    activity::v1::{
+        ActivityEvent, ListActivityRequest, ListActivityResponse, RouteParams, WatchActivityRequest,
+        activity_service_server::ActivityService,
+    },
     event::v1::Event,
     identity::v1::PrincipalKind,
 };
@@ -56,7 +59,14 @@ impl View {
         let organization = caller.organization()?;
         let board = optional_uuid(board)?;
         if caller.kind() == PrincipalKind::Agent {
-            return Ok(Self { organization, boards: None, unbound: true, agent: caller.agent_id(), board, event_type });
+            return Ok(Self {
+                organization,
+                boards: None,
+                unbound: true,
+                agent: caller.agent_id(),
+                board,
+                event_type,
+            });
         }
         let boards = caller.readable_boards()?;
         if let (Some(board), Some(boards)) = (board, &boards)
@@ -64,8 +74,17 @@ impl View {
         {
             return Err(Error::denied("Board access denied"));
         }
-        let role = caller.membership(organization).map(|membership| membership.role.as_str());
-        Ok(Self { organization, boards, unbound: matches!(role, Some("owner" | "admin")), agent: None, board, event_type })
+        let role = caller
+            .membership(organization)
+            .map(|membership| membership.role.as_str());
+        Ok(Self {
+            organization,
+            boards,
+            unbound: matches!(role, Some("owner" | "admin")),
+            agent: None,
+            board,
+            event_type,
+        })
     }
 
     fn shows(&self, event: &Event) -> bool {
@@ -101,7 +120,10 @@ struct Row {
 impl From<Row> for ActivityEvent {
     fn from(row: Row) -> Self {
         let id = row.id.to_string();
-        let (board, task) = (row.board_id.map(|id| id.to_string()), row.task_id.map(|id| id.to_string()));
+        let (board, task) = (
+            row.board_id.map(|id| id.to_string()),
+            row.task_id.map(|id| id.to_string()),
+        );
         let at = row.created_at.format(&Rfc3339).unwrap_or_default();
         let (name, values) = rules::route(&row.event_type, &id, board.as_deref(), task.as_deref(), &at);
         let text = |text: String| (!text.is_empty()).then_some(text);
@@ -129,7 +151,10 @@ impl From<Row> for ActivityEvent {
 
 #[tonic::async_trait]
 impl ActivityService for Activity {
-    async fn list_activity(&self, request: Request<ListActivityRequest>) -> Result<Response<ListActivityResponse>, Status> {
+    async fn list_activity(
+        &self,
+        request: Request<ListActivityRequest>,
+    ) -> Result<Response<ListActivityResponse>, Status> {
         let caller = Caller::of(&request)?;
         let request = request.into_inner();
         let page = Page::of(request.limit, request.offset)?;
@@ -173,13 +198,18 @@ impl ActivityService for Activity {
 
     type WatchActivityStream = Pin<Box<dyn Stream<Item = Result<ActivityEvent, Status>> + Send>>;
 
-    async fn watch_activity(&self, request: Request<WatchActivityRequest>) -> Result<Response<Self::WatchActivityStream>, Status> {
+    async fn watch_activity(
+        &self,
+        request: Request<WatchActivityRequest>,
+    ) -> Result<Response<Self::WatchActivityStream>, Status> {
         let caller = Caller::of(&request)?;
         let request = request.into_inner();
         let view = View::of(&caller, request.board_id.as_ref(), None)?;
         // Listening begins before the log is read, so that nothing falls between.
         let mut live = self.0.context.bus.watch();
-        let mut from = self.start(&view, request.resume_token.as_deref(), request.since.as_deref()).await?;
+        let mut from = self
+            .start(&view, request.resume_token.as_deref(), request.since.as_deref())
+            .await?;
         let (state, stop) = (self.0.clone(), self.0.context.stop.clone());
         let stream = try_stream! {
             let mut seen = Seen::default();
@@ -259,23 +289,38 @@ enum Begin {
 impl Activity {
     async fn start(&self, view: &View, token: Option<&str>, since: Option<&str>) -> Result<Begin> {
         if let Some(token) = token.filter(|token| !token.is_empty()) {
-            let id = uuid_of(token).map_err(|_| Error::invalid("resume_token", "The resume token is not one of this stream."))?;
+            let id = uuid_of(token)
+                .map_err(|_| Error::invalid("resume_token", "The resume token is not one of this stream."))?;
             let deadline = Instant::now() + TOKEN_PATIENCE;
             loop {
-                let position = sqlx::query_scalar!("SELECT position FROM activity.events WHERE id = $1 AND organization_id = $2", id, view.organization)
-                    .fetch_optional(self.0.store.pool())
-                    .await?;
+                let position = sqlx::query_scalar!(
+                    "SELECT position FROM activity.events WHERE id = $1 AND organization_id = $2",
+                    id,
+                    view.organization
+                )
+                .fetch_optional(self.0.store.pool())
+                .await?;
                 match position {
                     Some(position) => return Ok(Begin::Position(position)),
                     None if Instant::now() < deadline => tokio::time::sleep(Duration::from_millis(50)).await,
-                    None => return Err(Error::new(Kind::Gone, "The resume token is too old or unknown: read the list again and watch without a token.")),
+                    None => {
+                        return Err(Error::new(
+                            Kind::Gone,
+                            "The resume token is too old or unknown: read the list again and watch without a token.",
+                        ));
+                    }
                 }
             }
         }
         if let Some(at) = since.and_then(|since| OffsetDateTime::parse(since, &Rfc3339).ok()) {
             return Ok(Begin::Time(at));
         }
-        let head = sqlx::query_scalar!("SELECT position FROM activity.heads WHERE organization_id = $1", view.organization).fetch_optional(self.0.store.pool()).await?;
+        let head = sqlx::query_scalar!(
+            "SELECT position FROM activity.heads WHERE organization_id = $1",
+            view.organization
+        )
+        .fetch_optional(self.0.store.pool())
+        .await?;
         Ok(Begin::Position(head.unwrap_or(0)))
     }
 }
@@ -322,7 +367,11 @@ fn of_event(state: &State, event: &Arc<Event>) -> ActivityEvent {
         request_id: event.request_id.clone(),
         before: json(event.before.as_ref()),
         after: json(event.after.as_ref()),
-        created_at: event.time.as_ref().and_then(|at| moment(at).ok()).unwrap_or_else(OffsetDateTime::now_utc),
+        created_at: event
+            .time
+            .as_ref()
+            .and_then(|at| moment(at).ok())
+            .unwrap_or_else(OffsetDateTime::now_utc),
     }
     .into()
 }

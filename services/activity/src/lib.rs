@@ -15,14 +15,19 @@ use chassis::{
     bus::{Consumer, Worker},
     seal::Sealer,
 };
-use proto::activity::v1::{activity_service_server::ActivityServiceServer, webhook_service_server::WebhookServiceServer};
+use proto::activity::v1::{
+    activity_service_server::ActivityServiceServer, webhook_service_server::WebhookServiceServer,
+};
 use sqlx::migrate::Migrator;
 use tokio::sync::Notify;
 
 /// This service's tables.
 pub static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 /// This service's part of the database.
-pub const SCHEMA: Schema = Schema { name: "activity", migrations: &MIGRATIONS };
+pub const SCHEMA: Schema = Schema {
+    name: "activity",
+    migrations: &MIGRATIONS,
+};
 
 /// Deliveries sent at once by one process.
 const CONCURRENT_DELIVERIES: usize = 32;
@@ -40,7 +45,12 @@ struct State {
 /// The role.
 pub fn role(context: &Context) -> Result<Role> {
     let store = context.store(SCHEMA)?;
-    let state = State { context: context.clone(), store: store.clone(), sealer: context.sealer.clone(), due: Arc::default() };
+    let state = State {
+        context: context.clone(),
+        store: store.clone(),
+        sealer: context.sealer.clone(),
+        due: Arc::default(),
+    };
     let sender = Arc::new(sender::Sender::new(state.clone())?);
     let scheduler = state.clone();
     Ok(Role::new("activity")
@@ -49,7 +59,12 @@ pub fn role(context: &Context) -> Result<Role> {
         .service(WebhookServiceServer::new(webhooks::Webhooks(state.clone())))
         .consumer(
             context,
-            Consumer { name: "activity.log", topics: &["#"], store: store.clone(), handler: Arc::new(consumers::Log(state.clone())) },
+            Consumer {
+                name: "activity.log",
+                topics: &["#"],
+                store: store.clone(),
+                handler: Arc::new(consumers::Log(state.clone())),
+            },
         )
         .consumer(
             context,
@@ -60,6 +75,15 @@ pub fn role(context: &Context) -> Result<Role> {
                 handler: Arc::new(consumers::OrganizationDeleted),
             },
         )
-        .worker(context, Worker { queue: deliveries::QUEUE, concurrency: CONCURRENT_DELIVERIES, handler: sender })
-        .task("webhook-scheduler", move |stop| deliveries::schedule(scheduler.clone(), stop)))
+        .worker(
+            context,
+            Worker {
+                queue: deliveries::QUEUE,
+                concurrency: CONCURRENT_DELIVERIES,
+                handler: sender,
+            },
+        )
+        .task("webhook-scheduler", move |stop| {
+            deliveries::schedule(scheduler.clone(), stop)
+        }))
 }

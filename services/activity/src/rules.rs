@@ -9,14 +9,20 @@ pub const SUCCESS: std::ops::Range<u16> = 200..300;
 
 /// Whether a subscription to these kinds of events (all when empty), perhaps of one board, gets an event.
 pub fn subscribes(event_types: &[String], board: Option<&str>, event: &Event) -> bool {
-    let kind = event_types.is_empty() || event_types.iter().any(|wanted| chassis::bus::matches(wanted, &event.r#type));
+    let kind = event_types.is_empty()
+        || event_types
+            .iter()
+            .any(|wanted| chassis::bus::matches(wanted, &event.r#type));
     kind && board.is_none_or(|board| board == event.board_id)
 }
 
 /// Whether a word names events: `task.created`, `task.*` or `#`.
 pub fn is_event_type(text: &str) -> bool {
     let word = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-    text == "#" || text.split_once('.').is_some_and(|(subject, verb)| word(subject) && (verb == "*" || verb.split('.').all(word)))
+    text == "#"
+        || text
+            .split_once('.')
+            .is_some_and(|(subject, verb)| word(subject) && (verb == "*" || verb.split('.').all(word)))
 }
 
 /// `5s,5m,2h` as durations.
@@ -32,7 +38,10 @@ pub fn schedule(text: &str) -> Result<Vec<Duration>, String> {
                 "h" => 3600,
                 _ => return Err(format!("`{part}` is not a duration: write 5s, 5m or 2h")),
             };
-            number.parse::<u64>().map(|number| Duration::from_secs(number * seconds)).map_err(|_| format!("`{part}` is not a duration: write 5s, 5m or 2h"))
+            number
+                .parse::<u64>()
+                .map(|number| Duration::from_secs(number * seconds))
+                .map_err(|_| format!("`{part}` is not a duration: write 5s, 5m or 2h"))
         })
         .collect()
 }
@@ -52,7 +61,13 @@ pub enum Outcome {
 
 /// Decides by the answer (`None`: there was none), the number of attempts made under the schedule, and the endpoint's wish. `jitter` is in
 /// 0..1 and spreads retries over a tenth of their delay.
-pub fn outcome(status: Option<u16>, attempts: usize, schedule: &[Duration], retry_after: Option<Duration>, jitter: f64) -> Outcome {
+pub fn outcome(
+    status: Option<u16>,
+    attempts: usize,
+    schedule: &[Duration],
+    retry_after: Option<Duration>,
+    jitter: f64,
+) -> Outcome {
     match status {
         Some(status) if SUCCESS.contains(&status) => return Outcome::Succeeded,
         Some(410) => return Outcome::Gone,
@@ -65,7 +80,13 @@ pub fn outcome(status: Option<u16>, attempts: usize, schedule: &[Duration], retr
 }
 
 /// The page of the original's frontend that shows an event, with its parameters.
-pub fn route(event_type: &str, id: &str, board: Option<&str>, task: Option<&str>, created_at: &str) -> (&'static str, HashMap<String, String>) {
+pub fn route(
+    event_type: &str,
+    id: &str,
+    board: Option<&str>,
+    task: Option<&str>,
+    created_at: &str,
+) -> (&'static str, HashMap<String, String>) {
     let mut parameters = HashMap::new();
     let mut put = |key: &str, value: &str| {
         parameters.insert(key.to_owned(), value.to_owned());
@@ -105,7 +126,11 @@ mod tests {
     use super::*;
 
     fn event(kind: &str, board: &str) -> Event {
-        Event { r#type: kind.into(), board_id: board.into(), ..Event::default() }
+        Event {
+            r#type: kind.into(),
+            board_id: board.into(),
+            ..Event::default()
+        }
     }
 
     #[test]
@@ -114,8 +139,15 @@ mod tests {
         assert!(subscribes(&[], None, &event("task.created", "a")));
         assert!(subscribes(&types(&["task.*"]), Some("a"), &event("task.created", "a")));
         assert!(!subscribes(&types(&["task.*"]), Some("b"), &event("task.created", "a")));
-        assert!(!subscribes(&types(&["task.deleted", "board.*"]), None, &event("task.created", "a")));
-        assert!(!subscribes(&types(&["task.*"]), None, &event("tasks.created", "a")), "a subject is a whole word");
+        assert!(!subscribes(
+            &types(&["task.deleted", "board.*"]),
+            None,
+            &event("task.created", "a")
+        ));
+        assert!(
+            !subscribes(&types(&["task.*"]), None, &event("tasks.created", "a")),
+            "a subject is a whole word"
+        );
     }
 
     #[test]
@@ -123,7 +155,15 @@ mod tests {
         for good in ["#", "task.*", "task.status_changed", "gateway.main.lead_message"] {
             assert!(is_event_type(good), "{good}");
         }
-        for bad in ["", "task", "task.", ".created", "Task.created", "task.*.x", "task created"] {
+        for bad in [
+            "",
+            "task",
+            "task.",
+            ".created",
+            "Task.created",
+            "task.*.x",
+            "task created",
+        ] {
             assert!(!is_event_type(bad), "{bad}");
         }
     }
@@ -134,19 +174,36 @@ mod tests {
         assert_eq!(plan, [5, 300, 7200].map(Duration::from_secs));
         assert_eq!(outcome(Some(204), 1, &plan, None, 0.0), Outcome::Succeeded);
         assert_eq!(outcome(Some(410), 1, &plan, None, 0.0), Outcome::Gone);
-        assert_eq!(outcome(None, 1, &plan, None, 0.0), Outcome::Retry(Duration::from_secs(5)));
-        assert_eq!(outcome(Some(500), 2, &plan, None, 0.0), Outcome::Retry(Duration::from_secs(300)));
-        assert_eq!(outcome(Some(503), 1, &plan, Some(Duration::from_secs(60)), 1.0), Outcome::Retry(Duration::from_secs(60)));
+        assert_eq!(
+            outcome(None, 1, &plan, None, 0.0),
+            Outcome::Retry(Duration::from_secs(5))
+        );
+        assert_eq!(
+            outcome(Some(500), 2, &plan, None, 0.0),
+            Outcome::Retry(Duration::from_secs(300))
+        );
+        assert_eq!(
+            outcome(Some(503), 1, &plan, Some(Duration::from_secs(60)), 1.0),
+            Outcome::Retry(Duration::from_secs(60))
+        );
         assert_eq!(outcome(Some(302), 4, &plan, None, 0.0), Outcome::Failed);
-        assert!(matches!(outcome(None, 1, &plan, None, 1.0), Outcome::Retry(delay) if delay > Duration::from_secs(5) && delay < Duration::from_secs(6)));
+        assert!(
+            matches!(outcome(None, 1, &plan, None, 1.0), Outcome::Retry(delay) if delay > Duration::from_secs(5) && delay < Duration::from_secs(6))
+        );
         assert!(schedule("5x").is_err() && schedule("").is_err() && schedule("5s,,1m").is_err());
     }
 
     #[test]
     fn events_lead_to_the_page_that_shows_them() {
         let (name, parameters) = route("task.comment", "e", Some("b"), Some("t"), "now");
-        assert_eq!((name, parameters["commentId"].as_str(), parameters["taskId"].as_str()), ("board", "e", "t"));
-        assert_eq!(route("approval.created", "e", Some("b"), Some("t"), "now").0, "board.approvals");
+        assert_eq!(
+            (name, parameters["commentId"].as_str(), parameters["taskId"].as_str()),
+            ("board", "e", "t")
+        );
+        assert_eq!(
+            route("approval.created", "e", Some("b"), Some("t"), "now").0,
+            "board.approvals"
+        );
         assert_eq!(route("board.updated", "e", Some("b"), None, "now").1["panel"], "chat");
         assert_eq!(route("gateway.created", "e", None, None, "now").0, "activity");
     }

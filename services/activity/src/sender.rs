@@ -51,7 +51,8 @@ impl Sender {
     pub fn new(state: State) -> Result<Self> {
         let settings = &state.context.settings;
         let policy = Policy::parse(&settings.webhook_allowed_networks)?;
-        let schedule = rules::schedule(&settings.webhook_retry_schedule).map_err(|error| Error::invalid("WEBHOOK_RETRY_SCHEDULE", error))?;
+        let schedule = rules::schedule(&settings.webhook_retry_schedule)
+            .map_err(|error| Error::invalid("WEBHOOK_RETRY_SCHEDULE", error))?;
         let client = Client::builder()
             .timeout(TIMEOUT)
             .connect_timeout(Duration::from_secs(5))
@@ -63,11 +64,21 @@ impl Sender {
             .user_agent(concat!("mission-control/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(Error::internal)?;
-        Ok(Self { state, client, policy, schedule })
+        Ok(Self {
+            state,
+            client,
+            policy,
+            schedule,
+        })
     }
 
     async fn attempt(&self, id: Uuid, url: &str, secret: &[u8], body: String) -> Attempt {
-        let failed = |error: String| Attempt { status: None, error: Some(error), excerpt: None, retry_after: None };
+        let failed = |error: String| Attempt {
+            status: None,
+            error: Some(error),
+            excerpt: None,
+            retry_after: None,
+        };
         // Addresses written as such never meet the resolver.
         if let Err(error) = self.policy.check(url) {
             tracing::debug!(%error, "webhook target refused");
@@ -87,15 +98,38 @@ impl Sender {
             Err(error) => return failed(explain(&error)),
         };
         let status = response.status().as_u16();
-        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(retry_after);
+        let retry_after = response
+            .headers()
+            .get(RETRY_AFTER)
+            .and_then(|value| value.to_str().ok())
+            .and_then(retry_after);
         let excerpt = excerpt(response).await;
         let error = (!rules::SUCCESS.contains(&status)).then(|| format!("The endpoint answered {status}."));
-        Attempt { status: Some(status), error, excerpt, retry_after }
+        Attempt {
+            status: Some(status),
+            error,
+            excerpt,
+            retry_after,
+        }
     }
 
-    async fn settle(&self, id: Uuid, webhook: Row, number: i32, scheduled: i32, started: (OffsetDateTime, Instant), attempt: Attempt) -> Result<()> {
+    async fn settle(
+        &self,
+        id: Uuid,
+        webhook: Row,
+        number: i32,
+        scheduled: i32,
+        started: (OffsetDateTime, Instant),
+        attempt: Attempt,
+    ) -> Result<()> {
         let made = usize::try_from(number - scheduled).unwrap_or(1);
-        let outcome = rules::outcome(attempt.status, made, &self.schedule, attempt.retry_after, rand::rng().random_range(0.0..1.0));
+        let outcome = rules::outcome(
+            attempt.status,
+            made,
+            &self.schedule,
+            attempt.retry_after,
+            rand::rng().random_range(0.0..1.0),
+        );
         let (status, next, delivered) = match outcome {
             Outcome::Succeeded => ("succeeded", None, true),
             Outcome::Retry(delay) => ("pending", Some(OffsetDateTime::now_utc() + delay), false),
@@ -140,7 +174,10 @@ impl Sender {
             if let Some(disabled) = disabled {
                 let organization = disabled.organization_id;
                 let caller = Caller::service(&self.state.context.signer, "activity", Some(organization));
-                let change = Change::new("webhook.disabled", organization).message(format!("Webhook to {} disabled: {reason}", disabled.url)).before(&Webhook::from(webhook)).after(&Webhook::from(disabled));
+                let change = Change::new("webhook.disabled", organization)
+                    .message(format!("Webhook to {} disabled: {reason}", disabled.url))
+                    .before(&Webhook::from(webhook))
+                    .after(&Webhook::from(disabled));
                 tx.record(&caller, change).await?;
             }
         }
@@ -182,16 +219,24 @@ impl WorkHandler for Sender {
             let secret = self.state.sealer.open(&secret_place(webhook.id), &claimed.secret)?;
             self.attempt(id, &webhook.url, &secret, claimed.payload).await
         } else {
-            Attempt { status: None, error: Some("The webhook is disabled.".to_owned()), excerpt: None, retry_after: None }
+            Attempt {
+                status: None,
+                error: Some("The webhook is disabled.".to_owned()),
+                excerpt: None,
+                retry_after: None,
+            }
         };
-        self.settle(id, webhook, claimed.attempts, claimed.schedule_from, started, attempt).await
+        self.settle(id, webhook, claimed.attempts, claimed.schedule_from, started, attempt)
+            .await
     }
 }
 
 /// `v1,` and base64 of HMAC-SHA256 over `id.timestamp.body`.
 fn sign(secret: &[u8], id: Uuid, at: i64, body: &str) -> String {
     // HMAC takes keys of any length: this cannot fail.
-    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret) else { return String::new() };
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret) else {
+        return String::new();
+    };
     mac.update(format!("{id}.{at}.{body}").as_bytes());
     format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
 }
@@ -241,7 +286,10 @@ mod tests {
         let secret = STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").expect("base64");
         let mut mac = Hmac::<Sha256>::new_from_slice(&secret).expect("a key");
         mac.update(b"msg_p5jXN8AQM9LWM0D4loKWxJek.1614265330.{\"test\": 2432232314}");
-        assert_eq!(STANDARD.encode(mac.finalize().into_bytes()), "g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+        assert_eq!(
+            STANDARD.encode(mac.finalize().into_bytes()),
+            "g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+        );
         let id = Uuid::nil();
         assert!(sign(&secret, id, 1, "{}").starts_with("v1,"));
         assert_ne!(sign(&secret, id, 1, "{}"), sign(&secret, id, 2, "{}"));
@@ -252,8 +300,14 @@ mod tests {
         assert_eq!(retry_after("120"), Some(Duration::from_secs(120)));
         assert_eq!(retry_after("99999999"), Some(LONGEST_RETRY_AFTER));
         assert_eq!(retry_after("soon"), None);
-        assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:37 GMT"), None, "a date that has passed asks for nothing");
-        let at = (OffsetDateTime::now_utc() + Duration::from_secs(90)).format(&Rfc2822).expect("a date");
+        assert_eq!(
+            retry_after("Sun, 06 Nov 1994 08:49:37 GMT"),
+            None,
+            "a date that has passed asks for nothing"
+        );
+        let at = (OffsetDateTime::now_utc() + Duration::from_secs(90))
+            .format(&Rfc2822)
+            .expect("a date");
         assert!(retry_after(&at).is_some_and(|delay| (80..=90).contains(&delay.as_secs())));
     }
 }

@@ -30,10 +30,16 @@ impl Policy {
             } else if let Ok(address) = part.parse::<IpAddr>() {
                 networks.push(address.into());
             } else {
-                return Err(Error::invalid("WEBHOOK_ALLOWED_NETWORKS", format!("`{part}` is neither a network (10.0.0.0/8) nor an address.")));
+                return Err(Error::invalid(
+                    "WEBHOOK_ALLOWED_NETWORKS",
+                    format!("`{part}` is neither a network (10.0.0.0/8) nor an address."),
+                ));
             }
         }
-        Ok(Self { everything, networks: networks.into() })
+        Ok(Self {
+            everything,
+            networks: networks.into(),
+        })
     }
 
     /// Whether a connection to this address may be made.
@@ -44,7 +50,9 @@ impl Policy {
     /// Refuses URLs that can never be delivered to. Names are looked up when a delivery is made.
     pub fn check(&self, url: &str) -> Result<()> {
         let refuse = |why: &str| Err(Error::invalid("url", why.to_owned()));
-        let Ok(url) = Url::parse(url) else { return refuse("url must be an absolute URL.") };
+        let Ok(url) = Url::parse(url) else {
+            return refuse("url must be an absolute URL.");
+        };
         if !(url.scheme() == "https" || (url.scheme() == "http" && (self.everything || !self.networks.is_empty()))) {
             return refuse("url must use https (http only where WEBHOOK_ALLOWED_NETWORKS opens private networks).");
         }
@@ -57,7 +65,13 @@ impl Policy {
             Some(Host::Domain(_)) => return Ok(()),
             None => return refuse("url has no host."),
         };
-        if self.allows(address) { Ok(()) } else { refuse("url points to a private or link-local address; an operator can open it with WEBHOOK_ALLOWED_NETWORKS.") }
+        if self.allows(address) {
+            Ok(())
+        } else {
+            refuse(
+                "url points to a private or link-local address; an operator can open it with WEBHOOK_ALLOWED_NETWORKS.",
+            )
+        }
     }
 }
 
@@ -90,7 +104,9 @@ fn is_public(address: IpAddr) -> bool {
                 return is_public(IpAddr::V4([a, b, c, d].into()));
             }
             // Only global unicast (2000::/3) without documentation (2001:db8::/32), 6to4 (2002::/16) and Teredo (2001::/32).
-            (0x2000..0x4000).contains(&first) && !(first == 0x2001 && (second == 0x0db8 || second == 0)) && first != 0x2002
+            (0x2000..0x4000).contains(&first)
+                && !(first == 0x2001 && (second == 0x0db8 || second == 0))
+                && first != 0x2002
         }
     }
 }
@@ -103,9 +119,17 @@ impl Resolve for Resolver {
         let policy = self.0.clone();
         Box::pin(async move {
             let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            let allowed: Vec<SocketAddr> = found.iter().copied().filter(|address| policy.allows(address.ip())).collect();
+            let allowed: Vec<SocketAddr> = found
+                .iter()
+                .copied()
+                .filter(|address| policy.allows(address.ip()))
+                .collect();
             if allowed.is_empty() {
-                let why = if found.is_empty() { "the name has no address" } else { "the name leads to a private or link-local address" };
+                let why = if found.is_empty() {
+                    "the name has no address"
+                } else {
+                    "the name leads to a private or link-local address"
+                };
                 return Err(why.into());
             }
             Ok(Box::new(allowed.into_iter()) as Addrs)
@@ -121,8 +145,26 @@ mod tests {
     fn private_addresses_are_refused_in_every_dress() {
         let policy = Policy::parse("").expect("a policy");
         for private in [
-            "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1", "255.255.255.255", "198.18.0.1", "::1", "::", "fe80::1",
-            "fc00::1", "::ffff:127.0.0.1", "::ffff:169.254.169.254", "64:ff9b::7f00:1", "2002:7f00:1::", "2001:db8::1", "ff02::1",
+            "127.0.0.1",
+            "10.1.2.3",
+            "172.16.0.1",
+            "192.168.1.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "0.0.0.0",
+            "224.0.0.1",
+            "255.255.255.255",
+            "198.18.0.1",
+            "::1",
+            "::",
+            "fe80::1",
+            "fc00::1",
+            "::ffff:127.0.0.1",
+            "::ffff:169.254.169.254",
+            "64:ff9b::7f00:1",
+            "2002:7f00:1::",
+            "2001:db8::1",
+            "ff02::1",
         ] {
             assert!(!policy.allows(private.parse().expect("an address")), "{private}");
         }
@@ -134,7 +176,10 @@ mod tests {
     #[test]
     fn configuration_opens_networks() {
         let policy = Policy::parse("127.0.0.0/8, 10.0.0.7").expect("a policy");
-        assert!(policy.allows("127.9.9.9".parse().expect("an address")) && policy.allows("10.0.0.7".parse().expect("an address")));
+        assert!(
+            policy.allows("127.9.9.9".parse().expect("an address"))
+                && policy.allows("10.0.0.7".parse().expect("an address"))
+        );
         assert!(!policy.allows("10.0.0.8".parse().expect("an address")));
         assert!(policy.check("http://127.0.0.1:9/hook").is_ok());
         assert!(Policy::parse("everything").is_err());
@@ -143,7 +188,15 @@ mod tests {
     #[test]
     fn urls_that_cannot_be_meant_are_refused() {
         let policy = Policy::parse("").expect("a policy");
-        for bad in ["http://example.com/", "https://user:pw@example.com/", "https://127.0.0.1/", "https://[::1]/", "https://0x7f000001/", "ftp://example.com", "nonsense"] {
+        for bad in [
+            "http://example.com/",
+            "https://user:pw@example.com/",
+            "https://127.0.0.1/",
+            "https://[::1]/",
+            "https://0x7f000001/",
+            "ftp://example.com",
+            "nonsense",
+        ] {
             assert!(policy.check(bad).is_err(), "{bad}");
         }
         assert!(policy.check("https://example.com/hook").is_ok());

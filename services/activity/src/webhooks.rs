@@ -9,8 +9,9 @@ use chassis::{
 };
 use proto::{
     activity::v1::{
-        CreateWebhookRequest, DeleteWebhookRequest, Delivery, DeliveryDetail, GetDeliveryRequest, GetWebhookRequest, ListDeliveriesRequest, ListDeliveriesResponse, ListWebhooksRequest,
-        ListWebhooksResponse, RedeliverRequest, UpdateWebhookRequest, Webhook, WebhookWithSecret, webhook_service_server::WebhookService,
+        CreateWebhookRequest, DeleteWebhookRequest, Delivery, DeliveryDetail, GetDeliveryRequest, GetWebhookRequest,
+        ListDeliveriesRequest, ListDeliveriesResponse, ListWebhooksRequest, ListWebhooksResponse, RedeliverRequest,
+        UpdateWebhookRequest, Webhook, WebhookWithSecret, webhook_service_server::WebhookService,
     },
     board::v1::{LookupBoardRequest, board_directory_service_client::BoardDirectoryServiceClient},
     common::v1::Ok as Done,
@@ -81,8 +82,17 @@ impl Webhooks {
     /// A board of a subscription has to be one of the organization.
     async fn board(&self, caller: &Caller, organization: Uuid, board: Option<Uuid>) -> Result<()> {
         let Some(id) = board else { return Ok(()) };
-        let peer = self.0.context.peers.named("activity").as_service("board", Some(organization), Some(caller));
-        let found = BoardDirectoryServiceClient::new(peer).lookup_board(LookupBoardRequest { board_id: id.to_string() }).await;
+        let peer = self
+            .0
+            .context
+            .peers
+            .named("activity")
+            .as_service("board", Some(organization), Some(caller));
+        let found = BoardDirectoryServiceClient::new(peer)
+            .lookup_board(LookupBoardRequest {
+                board_id: id.to_string(),
+            })
+            .await;
         match found {
             Ok(board) if board.get_ref().organization_id == organization.to_string() => Ok(()),
             Ok(_) => Err(Error::unprocessable("board_id is invalid")),
@@ -95,7 +105,13 @@ impl Webhooks {
 /// Checks the names of events of a subscription.
 fn event_types(names: &[String]) -> Result<()> {
     match names.iter().position(|name| !rules::is_event_type(name)) {
-        Some(index) => Err(Error::invalid(format!("event_types.{index}"), format!("`{}` is no kind of event: write task.created, task.* or #.", names[index]))),
+        Some(index) => Err(Error::invalid(
+            format!("event_types.{index}"),
+            format!(
+                "`{}` is no kind of event: write task.created, task.* or #.",
+                names[index]
+            ),
+        )),
         None => Ok(()),
     }
 }
@@ -106,7 +122,12 @@ pub fn secret_bytes(secret: &str) -> Result<Vec<u8>> {
         .strip_prefix(SECRET_PREFIX)
         .and_then(|text| STANDARD.decode(text).ok())
         .filter(|bytes| (24..=64).contains(&bytes.len()))
-        .ok_or_else(|| Error::invalid("secret", "secret must be whsec_ followed by base64 of 24 to 64 bytes; leave it out to get one."))
+        .ok_or_else(|| {
+            Error::invalid(
+                "secret",
+                "secret must be whsec_ followed by base64 of 24 to 64 bytes; leave it out to get one.",
+            )
+        })
 }
 
 /// Where a webhook's secret is sealed to.
@@ -116,14 +137,20 @@ pub fn secret_place(id: Uuid) -> String {
 
 #[tonic::async_trait]
 impl WebhookService for Webhooks {
-    async fn list_webhooks(&self, request: Request<ListWebhooksRequest>) -> Result<Response<ListWebhooksResponse>, Status> {
+    async fn list_webhooks(
+        &self,
+        request: Request<ListWebhooksRequest>,
+    ) -> Result<Response<ListWebhooksResponse>, Status> {
         let organization = Caller::of(&request)?.organization()?;
         let request = request.into_inner();
         let page = Page::of(request.limit, request.offset)?;
-        let total = sqlx::query_scalar!("SELECT count(*) AS \"count!\" FROM activity.webhooks WHERE organization_id = $1", organization)
-            .fetch_one(self.0.store.pool())
-            .await
-            .map_err(Error::from)?;
+        let total = sqlx::query_scalar!(
+            "SELECT count(*) AS \"count!\" FROM activity.webhooks WHERE organization_id = $1",
+            organization
+        )
+        .fetch_one(self.0.store.pool())
+        .await
+        .map_err(Error::from)?;
         let rows = sqlx::query_as!(
             Row,
             "SELECT id, organization_id, url, description, event_types, board_id, enabled, disabled_reason, created_at, updated_at \
@@ -143,29 +170,40 @@ impl WebhookService for Webhooks {
         }))
     }
 
-    async fn create_webhook(&self, request: Request<CreateWebhookRequest>) -> Result<Response<WebhookWithSecret>, Status> {
+    async fn create_webhook(
+        &self,
+        request: Request<CreateWebhookRequest>,
+    ) -> Result<Response<WebhookWithSecret>, Status> {
         let caller = Caller::of(&request)?;
         let organization = caller.organization()?;
         let request = request.into_inner();
         self.policy()?.check(&request.url)?;
         event_types(&request.event_types)?;
         let board = optional_uuid(request.board_id.as_ref())?;
-        let secret = request.secret.filter(|secret| !secret.trim().is_empty()).unwrap_or_else(|| {
-            let mut bytes = [0u8; 32];
-            rand::rng().fill_bytes(&mut bytes);
-            format!("{SECRET_PREFIX}{}", STANDARD.encode(bytes))
-        });
+        let secret = request
+            .secret
+            .filter(|secret| !secret.trim().is_empty())
+            .unwrap_or_else(|| {
+                let mut bytes = [0u8; 32];
+                rand::rng().fill_bytes(&mut bytes);
+                format!("{SECRET_PREFIX}{}", STANDARD.encode(bytes))
+            });
         let bytes = secret_bytes(&secret)?;
         self.board(&caller, organization, board).await?;
         let id = Uuid::now_v7();
         let sealed = self.0.sealer.seal(&secret_place(id), &bytes)?;
         let mut tx = self.0.store.begin().await?;
-        let count = sqlx::query_scalar!("SELECT count(*) AS \"count!\" FROM activity.webhooks WHERE organization_id = $1", organization)
-            .fetch_one(&mut *tx)
-            .await
-            .map_err(Error::from)?;
+        let count = sqlx::query_scalar!(
+            "SELECT count(*) AS \"count!\" FROM activity.webhooks WHERE organization_id = $1",
+            organization
+        )
+        .fetch_one(&mut *tx)
+        .await
+        .map_err(Error::from)?;
         if count >= LIMIT {
-            return Err(Error::conflict(format!("An organization can have {LIMIT} webhooks; delete one first.")).into());
+            return Err(
+                Error::conflict(format!("An organization can have {LIMIT} webhooks; delete one first.")).into(),
+            );
         }
         let row = sqlx::query_as!(
             Row,
@@ -185,7 +223,13 @@ impl WebhookService for Webhooks {
         .await
         .map_err(Error::from)?;
         let webhook = Webhook::from(row);
-        tx.record(&caller, Change::new("webhook.created", organization).message(format!("Webhook to {} created.", webhook.url)).after(&webhook)).await?;
+        tx.record(
+            &caller,
+            Change::new("webhook.created", organization)
+                .message(format!("Webhook to {} created.", webhook.url))
+                .after(&webhook),
+        )
+        .await?;
         tx.commit().await?;
         Ok(Response::new(WebhookWithSecret {
             id: webhook.id,
@@ -215,9 +259,13 @@ impl WebhookService for Webhooks {
         let before = self.find(organization, id).await?;
         let url = mask.required("url", request.url)?.unwrap_or_else(|| before.url.clone());
         self.policy()?.check(&url)?;
-        let types = mask.field("event_types", request.event_types.map(|types| types.items)).map_or_else(|| before.event_types.clone(), Option::unwrap_or_default);
+        let types = mask
+            .field("event_types", request.event_types.map(|types| types.items))
+            .map_or_else(|| before.event_types.clone(), Option::unwrap_or_default);
         event_types(&types)?;
-        let description = mask.field("description", request.description).unwrap_or_else(|| before.description.clone());
+        let description = mask
+            .field("description", request.description)
+            .unwrap_or_else(|| before.description.clone());
         let board = match mask.field("board_id", request.board_id) {
             Some(board) => optional_uuid(board.as_ref())?,
             None => before.board_id,
@@ -245,7 +293,10 @@ impl WebhookService for Webhooks {
         .map_err(Error::from)?
         .ok_or_else(|| Error::not_found("Webhook not found"))?;
         let after = Webhook::from(row);
-        let change = Change::new("webhook.updated", organization).message(format!("Webhook to {} updated.", after.url)).before(&Webhook::from(before)).after(&after);
+        let change = Change::new("webhook.updated", organization)
+            .message(format!("Webhook to {} updated.", after.url))
+            .before(&Webhook::from(before))
+            .after(&after);
         tx.record(&caller, change).await?;
         tx.commit().await?;
         Ok(Response::new(after))
@@ -268,24 +319,37 @@ impl WebhookService for Webhooks {
         .map_err(Error::from)?
         .ok_or_else(|| Error::not_found("Webhook not found"))?;
         let webhook = Webhook::from(row);
-        tx.record(&caller, Change::new("webhook.deleted", organization).message(format!("Webhook to {} deleted.", webhook.url)).before(&webhook)).await?;
+        tx.record(
+            &caller,
+            Change::new("webhook.deleted", organization)
+                .message(format!("Webhook to {} deleted.", webhook.url))
+                .before(&webhook),
+        )
+        .await?;
         tx.commit().await?;
         Ok(Response::new(Done { ok: true }))
     }
 
-    async fn list_deliveries(&self, request: Request<ListDeliveriesRequest>) -> Result<Response<ListDeliveriesResponse>, Status> {
+    async fn list_deliveries(
+        &self,
+        request: Request<ListDeliveriesRequest>,
+    ) -> Result<Response<ListDeliveriesResponse>, Status> {
         let organization = Caller::of(&request)?.organization()?;
         let request = request.into_inner();
         let page = Page::of(request.limit, request.offset)?;
         let webhook = self.find(organization, uuid_of(&request.webhook_id)?).await?;
-        Ok(Response::new(deliveries::list(&self.0, webhook.id, request.status(), page).await?))
+        Ok(Response::new(
+            deliveries::list(&self.0, webhook.id, request.status(), page).await?,
+        ))
     }
 
     async fn get_delivery(&self, request: Request<GetDeliveryRequest>) -> Result<Response<DeliveryDetail>, Status> {
         let organization = Caller::of(&request)?.organization()?;
         let request = request.into_inner();
         let webhook = self.find(organization, uuid_of(&request.webhook_id)?).await?;
-        Ok(Response::new(deliveries::detail(&self.0, webhook.id, uuid_of(&request.delivery_id)?).await?))
+        Ok(Response::new(
+            deliveries::detail(&self.0, webhook.id, uuid_of(&request.delivery_id)?).await?,
+        ))
     }
 
     async fn redeliver(&self, request: Request<RedeliverRequest>) -> Result<Response<Delivery>, Status> {
@@ -295,6 +359,8 @@ impl WebhookService for Webhooks {
         if !webhook.enabled {
             return Err(Error::precondition("The webhook is disabled; enable it before delivering again.").into());
         }
-        Ok(Response::new(deliveries::again(&self.0, webhook.id, uuid_of(&request.delivery_id)?).await?))
+        Ok(Response::new(
+            deliveries::again(&self.0, webhook.id, uuid_of(&request.delivery_id)?).await?,
+        ))
     }
 }

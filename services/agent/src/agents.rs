@@ -13,10 +13,10 @@ use chassis::{
 use futures::{Stream, StreamExt};
 use proto::{
     agent::v1::{
-        Agent, AgentEvent, AgentHealth, AgentProvisioning, CreateAgentRequest, DeleteAgentRequest, GetAgentHealthRequest,
-        GetAgentProvisioningRequest, GetAgentRequest, HeartbeatAgentRequest, HeartbeatOrCreateAgentRequest, HeartbeatRequest,
-        ListAgentsRequest, ListAgentsResponse, RotateAgentTokenRequest, UpdateAgentRequest, WatchAgentsRequest,
-        agent_service_server::AgentService,
+        Agent, AgentEvent, AgentHealth, AgentProvisioning, CreateAgentRequest, DeleteAgentRequest,
+        GetAgentHealthRequest, GetAgentProvisioningRequest, GetAgentRequest, HeartbeatAgentRequest,
+        HeartbeatOrCreateAgentRequest, HeartbeatRequest, ListAgentsRequest, ListAgentsResponse,
+        RotateAgentTokenRequest, UpdateAgentRequest, WatchAgentsRequest, agent_service_server::AgentService,
     },
     common::v1::Ok as OkReply,
     event::v1::Event,
@@ -46,10 +46,15 @@ fn unknown() -> Error {
 
 /// An agent that the caller may see: of its organization, and of a board it may read.
 pub async fn visible(app: &App, caller: &Caller, id: &str) -> Result<AgentRow> {
-    let row = agents!("SELECT", "FROM agent.agents AS a WHERE a.id = $1 AND a.organization_id = $2", uuid_of(id)?, caller.organization()?)
-        .fetch_optional(app.store.pool())
-        .await?
-        .ok_or_else(unknown)?;
+    let row = agents!(
+        "SELECT",
+        "FROM agent.agents AS a WHERE a.id = $1 AND a.organization_id = $2",
+        uuid_of(id)?,
+        caller.organization()?
+    )
+    .fetch_optional(app.store.pool())
+    .await?
+    .ok_or_else(unknown)?;
     if let Some(board) = row.board_id {
         caller.may_read_board(row.organization_id, board)?;
     }
@@ -137,15 +142,24 @@ impl Agents {
     }
 
     /// Nothing was found: says so when what was asked for is not the organization's.
-    async fn check_filters(&self, caller: &Caller, organization: Uuid, board: Option<Uuid>, gateway: Option<Uuid>) -> Result<()> {
+    async fn check_filters(
+        &self,
+        caller: &Caller,
+        organization: Uuid,
+        board: Option<Uuid>,
+        gateway: Option<Uuid>,
+    ) -> Result<()> {
         if let (Some(board), PrincipalKind::User) = (board, caller.kind()) {
-            own_board(&self.app, organization, board).await.map_err(|error| match error.kind() {
-                Kind::NotFound => Error::denied("Board access denied"),
-                _ => error,
-            })?;
+            own_board(&self.app, organization, board)
+                .await
+                .map_err(|error| match error.kind() {
+                    Kind::NotFound => Error::denied("Board access denied"),
+                    _ => error,
+                })?;
         }
         if let Some(gateway) = gateway {
-            found(self.app.gateway(organization, gateway).await)?.ok_or_else(|| Error::not_found("Gateway not found"))?;
+            found(self.app.gateway(organization, gateway).await)?
+                .ok_or_else(|| Error::not_found("Gateway not found"))?;
         }
         Ok(())
     }
@@ -155,7 +169,9 @@ impl Agents {
         let given = optional_uuid(request.board_id.as_ref())?;
         let is_agent = caller.kind() == PrincipalKind::Agent;
         let board_id = match (is_agent, caller.agent_board(), given) {
-            (true, Some(own), Some(given)) if own != given => return Err(Error::denied("Board leads can only create agents in their own board")),
+            (true, Some(own), Some(given)) if own != given => {
+                return Err(Error::denied("Board leads can only create agents in their own board"));
+            }
             (true, own, _) => own.ok_or_else(|| Error::denied("Only board leads can create agents"))?,
             (false, _, given) => given.ok_or_else(|| Error::unprocessable("board_id is required"))?,
         };
@@ -211,18 +227,27 @@ impl Agents {
             }
             agent.id
         } else {
-            let new = CreateAgentRequest { board_id: request.board_id, name, ..CreateAgentRequest::default() };
+            let new = CreateAgentRequest {
+                board_id: request.board_id,
+                name,
+                ..CreateAgentRequest::default()
+            };
             uuid_of(&self.create(caller, new).await?.id)?
         };
         heartbeat::heartbeat(&self.app, caller, id, request.status.as_deref()).await
     }
 
     async fn health(&self, caller: &Caller) -> Result<AgentHealth> {
-        let id = caller.agent_id().ok_or_else(|| Error::unauthenticated("Unauthorized"))?;
-        let row = sqlx::query!("SELECT board_id, gateway_id, status, is_board_lead FROM agent.agents WHERE id = $1", id)
-            .fetch_optional(self.app.store.pool())
-            .await?
-            .ok_or_else(unknown)?;
+        let id = caller
+            .agent_id()
+            .ok_or_else(|| Error::unauthenticated("Unauthorized"))?;
+        let row = sqlx::query!(
+            "SELECT board_id, gateway_id, status, is_board_lead FROM agent.agents WHERE id = $1",
+            id
+        )
+        .fetch_optional(self.app.store.pool())
+        .await?
+        .ok_or_else(unknown)?;
         Ok(AgentHealth {
             ok: true,
             agent_id: id.to_string(),
@@ -261,12 +286,18 @@ impl AgentService for Agents {
 
     async fn get_agent(&self, request: Request<GetAgentRequest>) -> Result<Response<Agent>, Status> {
         let caller = Caller::of(&request)?;
-        Ok(Response::new(visible(&self.app, &caller, &request.get_ref().agent_id).await?.to_proto()))
+        Ok(Response::new(
+            visible(&self.app, &caller, &request.get_ref().agent_id)
+                .await?
+                .to_proto(),
+        ))
     }
 
     async fn update_agent(&self, request: Request<UpdateAgentRequest>) -> Result<Response<Agent>, Status> {
         let caller = Caller::of(&request)?;
-        Ok(Response::new(change::update(&self.app, &caller, request.into_inner()).await?))
+        Ok(Response::new(
+            change::update(&self.app, &caller, request.into_inner()).await?,
+        ))
     }
 
     async fn delete_agent(&self, request: Request<DeleteAgentRequest>) -> Result<Response<OkReply>, Status> {
@@ -282,17 +313,26 @@ impl AgentService for Agents {
 
     async fn heartbeat_agent(&self, request: Request<HeartbeatAgentRequest>) -> Result<Response<Agent>, Status> {
         let caller = Caller::of(&request)?;
-        Ok(Response::new(self.heartbeat_agent(&caller, request.into_inner()).await?))
+        Ok(Response::new(
+            self.heartbeat_agent(&caller, request.into_inner()).await?,
+        ))
     }
 
-    async fn heartbeat_or_create_agent(&self, request: Request<HeartbeatOrCreateAgentRequest>) -> Result<Response<Agent>, Status> {
+    async fn heartbeat_or_create_agent(
+        &self,
+        request: Request<HeartbeatOrCreateAgentRequest>,
+    ) -> Result<Response<Agent>, Status> {
         let caller = Caller::of(&request)?;
-        Ok(Response::new(self.heartbeat_or_create(&caller, request.into_inner()).await?))
+        Ok(Response::new(
+            self.heartbeat_or_create(&caller, request.into_inner()).await?,
+        ))
     }
 
     async fn heartbeat(&self, request: Request<HeartbeatRequest>) -> Result<Response<Agent>, Status> {
         let caller = Caller::of(&request)?;
-        let id = caller.agent_id().ok_or_else(|| Error::unauthenticated("Unauthorized"))?;
+        let id = caller
+            .agent_id()
+            .ok_or_else(|| Error::unauthenticated("Unauthorized"))?;
         Ok(Response::new(heartbeat::heartbeat(&self.app, &caller, id, None).await?))
     }
 
@@ -304,12 +344,21 @@ impl AgentService for Agents {
     async fn rotate_agent_token(&self, request: Request<RotateAgentTokenRequest>) -> Result<Response<Agent>, Status> {
         let caller = Caller::of(&request)?;
         let row = writable(&self.app, &caller, &request.get_ref().agent_id).await?;
-        Ok(Response::new(change::rotate(&self.app, &caller, row.id).await?.to_proto()))
+        Ok(Response::new(
+            change::rotate(&self.app, &caller, row.id).await?.to_proto(),
+        ))
     }
 
-    async fn get_agent_provisioning(&self, request: Request<GetAgentProvisioningRequest>) -> Result<Response<AgentProvisioning>, Status> {
+    async fn get_agent_provisioning(
+        &self,
+        request: Request<GetAgentProvisioningRequest>,
+    ) -> Result<Response<AgentProvisioning>, Status> {
         let caller = Caller::of(&request)?;
-        Ok(Response::new(visible(&self.app, &caller, &request.get_ref().agent_id).await?.provisioning()))
+        Ok(Response::new(
+            visible(&self.app, &caller, &request.get_ref().agent_id)
+                .await?
+                .provisioning(),
+        ))
     }
 
     async fn watch_agents(&self, request: Request<WatchAgentsRequest>) -> Result<Response<AgentEvents>, Status> {
@@ -331,7 +380,9 @@ impl AgentService for Agents {
                 && event.r#type.starts_with("agent.")
                 && (event.after.is_some() || event.before.is_some())
                 && board.as_ref().is_none_or(|board| *board == event.board_id)
-                && readable.as_ref().is_none_or(|readable| event.board_id.is_empty() || readable.contains(&event.board_id))
+                && readable
+                    .as_ref()
+                    .is_none_or(|readable| event.board_id.is_empty() || readable.contains(&event.board_id))
         });
         let events = events.map(|event| event.map(|event| agent_event(&event)).map_err(Status::from));
         Ok(Response::new(Box::pin(events)))
@@ -341,7 +392,10 @@ impl AgentService for Agents {
 /// Whether a status may be reported by an agent.
 pub fn reportable(status: &str) -> Result<()> {
     if rules::RESERVED_STATUSES.contains(&status) {
-        return Err(Error::invalid("status", format!("`{status}` is set by Mission Control; report another status, or none.")));
+        return Err(Error::invalid(
+            "status",
+            format!("`{status}` is set by Mission Control; report another status, or none."),
+        ));
     }
     Ok(())
 }

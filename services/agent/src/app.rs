@@ -13,7 +13,8 @@ use moka::future::Cache;
 use proto::{
     board::v1::{
         Board, LookupBoardGroupRequest, LookupBoardGroupResponse, LookupBoardRequest,
-        board_directory_service_client::BoardDirectoryServiceClient, board_group_directory_service_client::BoardGroupDirectoryServiceClient,
+        board_directory_service_client::BoardDirectoryServiceClient,
+        board_group_directory_service_client::BoardGroupDirectoryServiceClient,
     },
     gateway::v1::{Gateway, LookupGatewayRequest, gateway_runtime_service_client::GatewayRuntimeServiceClient},
     org::v1::{GetOwnerProfileRequest, User, directory_service_client::DirectoryServiceClient},
@@ -70,7 +71,10 @@ impl App {
             base_url: context.settings.public_url(),
             signer: context.signer.clone(),
             peers: context.peers.named(NAME),
-            boards: Cache::builder().max_capacity(10_000).time_to_live(Duration::from_secs(60)).build(),
+            boards: Cache::builder()
+                .max_capacity(10_000)
+                .time_to_live(Duration::from_secs(60))
+                .build(),
         })
     }
 
@@ -95,14 +99,28 @@ impl App {
 
     /// A group of boards with its boards; `None` when there is none.
     pub async fn board_group(&self, id: &str) -> Result<Option<LookupBoardGroupResponse>> {
-        let request = LookupBoardGroupRequest { group_id: id.to_owned() };
+        let request = LookupBoardGroupRequest {
+            group_id: id.to_owned(),
+        };
         let mut client = BoardGroupDirectoryServiceClient::new(self.peer("board", None));
-        found(client.lookup_board_group(request).await.map(tonic::Response::into_inner).map_err(Error::from))
+        found(
+            client
+                .lookup_board_group(request)
+                .await
+                .map(tonic::Response::into_inner)
+                .map_err(Error::from),
+        )
     }
 
     /// A board; [`Kind::NotFound`] when there is none.
     pub async fn board(&self, id: Uuid) -> Result<Board> {
-        Ok(self.board_directory().lookup_board(LookupBoardRequest { board_id: id.to_string() }).await?.into_inner())
+        Ok(self
+            .board_directory()
+            .lookup_board(LookupBoardRequest {
+                board_id: id.to_string(),
+            })
+            .await?
+            .into_inner())
     }
 
     /// A board that may be a minute old, for names in messages; `None` when there is none.
@@ -110,7 +128,9 @@ impl App {
         if let Some(board) = self.boards.get(&id).await {
             return Ok(Some(board));
         }
-        let Some(board) = found(self.board(id).await)? else { return Ok(None) };
+        let Some(board) = found(self.board(id).await)? else {
+            return Ok(None);
+        };
         let board = Arc::new(board);
         self.boards.insert(id, board.clone()).await;
         Ok(Some(board))
@@ -123,16 +143,28 @@ impl App {
 
     /// A gateway of an organization; [`Kind::NotFound`] when there is none.
     pub async fn gateway(&self, organization: Uuid, id: Uuid) -> Result<Gateway> {
-        let request = LookupGatewayRequest { organization_id: organization.to_string(), gateway_id: id.to_string() };
+        let request = LookupGatewayRequest {
+            organization_id: organization.to_string(),
+            gateway_id: id.to_string(),
+        };
         let mut client = GatewayRuntimeServiceClient::new(self.peer(BRIDGE, Some(organization)));
         Ok(client.lookup_gateway(request).await?.into_inner())
     }
 
     /// The person an organization's agents work for; nobody in particular when the organization has no owner.
     pub async fn owner(&self, organization: Uuid) -> Result<User> {
-        let request = GetOwnerProfileRequest { organization_id: organization.to_string() };
+        let request = GetOwnerProfileRequest {
+            organization_id: organization.to_string(),
+        };
         let mut client = DirectoryServiceClient::new(self.peer("org", Some(organization)));
-        Ok(found(client.get_owner_profile(request).await.map(tonic::Response::into_inner).map_err(Error::from))?.unwrap_or_default())
+        Ok(found(
+            client
+                .get_owner_profile(request)
+                .await
+                .map(tonic::Response::into_inner)
+                .map_err(Error::from),
+        )?
+        .unwrap_or_default())
     }
 }
 

@@ -36,10 +36,19 @@ pub fn changes(app: &Arc<App>) -> Consumer {
 }
 
 fn fields(board: &Board) -> [(&'static str, Value); 17] {
-    let metrics = board.success_metrics.as_deref().and_then(|json| serde_json::from_slice(json).ok());
-    let date = board.target_date.as_ref().and_then(|date| chassis::moment(date).ok()?.format(&Rfc3339).ok());
+    let metrics = board
+        .success_metrics
+        .as_deref()
+        .and_then(|json| serde_json::from_slice(json).ok());
+    let date = board
+        .target_date
+        .as_ref()
+        .and_then(|date| chassis::moment(date).ok()?.format(&Rfc3339).ok());
     [
-        ("block_status_changes_with_pending_approval", json!(board.block_status_changes_with_pending_approval)),
+        (
+            "block_status_changes_with_pending_approval",
+            json!(board.block_status_changes_with_pending_approval),
+        ),
         ("board_group_id", json!(board.board_group_id)),
         ("board_type", json!(board.board_type)),
         ("comment_required_for_review", json!(board.comment_required_for_review)),
@@ -60,7 +69,10 @@ fn fields(board: &Board) -> [(&'static str, Value); 17] {
 }
 
 fn shown(value: &Value) -> String {
-    let text = value.as_str().map_or_else(|| value.to_string(), |text| text.split_whitespace().collect::<Vec<_>>().join(" "));
+    let text = value.as_str().map_or_else(
+        || value.to_string(),
+        |text| text.split_whitespace().collect::<Vec<_>>().join(" "),
+    );
     crate::notices::excerpt(&text, EXCERPT)
 }
 
@@ -104,12 +116,19 @@ impl Handler for Changes {
     async fn handle(&self, tx: &mut Tx, events: &[Event]) -> Result<()> {
         let mut letters = Vec::new();
         for event in events {
-            let (before, after) = (unpack::<Board>(event.before.as_ref()), unpack::<Board>(event.after.as_ref()));
-            let (Some(before), Some(after)) = (before, after) else { continue };
+            let (before, after) = (
+                unpack::<Board>(event.before.as_ref()),
+                unpack::<Board>(event.after.as_ref()),
+            );
+            let (Some(before), Some(after)) = (before, after) else {
+                continue;
+            };
             to_lead(tx, event, &before, &after, &mut letters).await?;
             if before.board_group_id != after.board_group_id {
-                self.to_group(tx, event, &after, before.board_group_id.as_deref(), false, &mut letters).await?;
-                self.to_group(tx, event, &after, after.board_group_id.as_deref(), true, &mut letters).await?;
+                self.to_group(tx, event, &after, before.board_group_id.as_deref(), false, &mut letters)
+                    .await?;
+                self.to_group(tx, event, &after, after.board_group_id.as_deref(), true, &mut letters)
+                    .await?;
             }
         }
         queue(tx, &letters).await?;
@@ -119,14 +138,36 @@ impl Handler for Changes {
 }
 
 async fn to_lead(tx: &mut Tx, event: &Event, before: &Board, after: &Board, letters: &mut Vec<Letter>) -> Result<()> {
-    let (Some(text), Ok(board)) = (changed_text(before, after), Uuid::parse_str(&after.id)) else { return Ok(()) };
+    let (Some(text), Ok(board)) = (changed_text(before, after), Uuid::parse_str(&after.id)) else {
+        return Ok(());
+    };
     let seats = seats(tx, &[board]).await?;
-    let Some(lead) = seats.iter().find(|seat| seat.member.is_lead).map(|seat| seat.member.id) else { return Ok(()) };
-    letters.extend(letter(&seats, Told { agent: lead, mentioned: false }, event, text, false).map(|letter| Letter {
-        sent: Some(("board.lead_notified", format!("Lead agent notified of changes to board {}.", after.name))),
-        failed: Some(("board.lead_notify_failed", format!("Lead agent could not be notified of changes to board {}.", after.name))),
-        ..letter
-    }));
+    let Some(lead) = seats.iter().find(|seat| seat.member.is_lead).map(|seat| seat.member.id) else {
+        return Ok(());
+    };
+    letters.extend(
+        letter(
+            &seats,
+            Told {
+                agent: lead,
+                mentioned: false,
+            },
+            event,
+            text,
+            false,
+        )
+        .map(|letter| Letter {
+            sent: Some((
+                "board.lead_notified",
+                format!("Lead agent notified of changes to board {}.", after.name),
+            )),
+            failed: Some((
+                "board.lead_notify_failed",
+                format!("Lead agent could not be notified of changes to board {}.", after.name),
+            )),
+            ..letter
+        }),
+    );
     Ok(())
 }
 
@@ -142,10 +183,16 @@ impl Changes {
         letters: &mut Vec<Letter>,
     ) -> Result<()> {
         let Some(group) = group else { return Ok(()) };
-        let Some(found) = self.app.board_group(group).await? else { return Ok(()) };
+        let Some(found) = self.app.board_group(group).await? else {
+            return Ok(());
+        };
         let group = found.group.unwrap_or_default();
-        let mut boards: Vec<(Uuid, &str)> =
-            found.boards.iter().chain([board]).filter_map(|board| Some((Uuid::parse_str(&board.id).ok()?, board.name.as_str()))).collect();
+        let mut boards: Vec<(Uuid, &str)> = found
+            .boards
+            .iter()
+            .chain([board])
+            .filter_map(|board| Some((Uuid::parse_str(&board.id).ok()?, board.name.as_str())))
+            .collect();
         boards.sort_unstable();
         boards.dedup_by_key(|(id, _)| *id);
         let ids: Vec<Uuid> = boards.iter().map(|(id, _)| *id).collect();
@@ -156,14 +203,32 @@ impl Changes {
             ("left", "board.group.leave.notified", "board.group.leave.notify_failed")
         };
         for seat in &seats {
-            let name = boards.iter().find(|(id, _)| *id == seat.board).map_or("", |(_, name)| *name);
+            let name = boards
+                .iter()
+                .find(|(id, _)| *id == seat.board)
+                .map_or("", |(_, name)| *name);
             let text = group_text(joined, board, (name, seat.board), &group);
-            let told = Told { agent: seat.member.id, mentioned: false };
+            let told = Told {
+                agent: seat.member.id,
+                mentioned: false,
+            };
             letters.extend(letter(&seats, told, event, text, false).map(|letter| Letter {
                 // The same agent can be told of the board's changes and of both groups by one event.
                 key: format!("{}-{word}", letter.key),
-                sent: Some((sent, format!("{} was told that board {} {word} group {}.", seat.member.name, board.name, group.name))),
-                failed: Some((failed, format!("{} could not be told that board {} {word} group {}.", seat.member.name, board.name, group.name))),
+                sent: Some((
+                    sent,
+                    format!(
+                        "{} was told that board {} {word} group {}.",
+                        seat.member.name, board.name, group.name
+                    ),
+                )),
+                failed: Some((
+                    failed,
+                    format!(
+                        "{} could not be told that board {} {word} group {}.",
+                        seat.member.name, board.name, group.name
+                    ),
+                )),
                 ..letter
             }));
         }
@@ -177,21 +242,46 @@ mod tests {
 
     #[test]
     fn a_lead_reads_what_changed_in_order_of_names() {
-        let before = Board { name: "Alpha".into(), id: "b".into(), success_metrics: Some(br#"{"z": 1, "a": true}"#.to_vec()), ..Board::default() };
-        let after = Board { objective: Some("Ship\nit".into()), success_metrics: None, goal_confirmed: true, ..before.clone() };
+        let before = Board {
+            name: "Alpha".into(),
+            id: "b".into(),
+            success_metrics: Some(br#"{"z": 1, "a": true}"#.to_vec()),
+            ..Board::default()
+        };
+        let after = Board {
+            objective: Some("Ship\nit".into()),
+            success_metrics: None,
+            goal_confirmed: true,
+            ..before.clone()
+        };
         assert_eq!(changed_text(&before, &before), None);
         let text = changed_text(&before, &after).expect("changes");
         let expected = "BOARD UPDATED\nBoard: Alpha\nBoard ID: b\n\nChanged fields:\n- goal_confirmed: false -> true\n- objective: null -> Ship it\n";
         assert!(text.starts_with(expected), "{text}");
-        assert!(text.contains("- success_metrics: {") && text.contains("} -> null\n"), "{text}");
+        assert!(
+            text.contains("- success_metrics: {") && text.contains("} -> null\n"),
+            "{text}"
+        );
     }
 
     #[test]
     fn a_group_reads_which_board_came_or_went() {
-        let (board, group) = (Board { name: "Alpha".into(), ..Board::default() }, BoardGroup { name: "Teams".into(), ..BoardGroup::default() });
+        let (board, group) = (
+            Board {
+                name: "Alpha".into(),
+                ..Board::default()
+            },
+            BoardGroup {
+                name: "Teams".into(),
+                ..BoardGroup::default()
+            },
+        );
         for (joined, line) in [(true, "Joined Board: Alpha"), (false, "Left Board: Alpha")] {
             let text = group_text(joined, &board, ("Beta", Uuid::nil()), &group);
-            assert!(text.starts_with(&format!("BOARD GROUP UPDATED\n{line}\n")) && text.contains("Recipient Board: Beta\n"), "{text}");
+            assert!(
+                text.starts_with(&format!("BOARD GROUP UPDATED\n{line}\n")) && text.contains("Recipient Board: Beta\n"),
+                "{text}"
+            );
         }
     }
 }

@@ -53,7 +53,12 @@ pub async fn update(app: &App, caller: &Caller, request: UpdateAgentRequest) -> 
         Some(None) => Place::Nowhere,
         Some(Some(id)) => Place::Board(uuid_of(id)?),
     };
-    place(&before, &mut after, mask.field("is_gateway_main", request.is_gateway_main).flatten(), board)?;
+    place(
+        &before,
+        &mut after,
+        mask.field("is_gateway_main", request.is_gateway_main).flatten(),
+        board,
+    )?;
 
     let board = match after.board_id {
         Some(id) => Some(found(app.board(id).await)?.ok_or_else(|| Error::not_found("Board not found"))?),
@@ -82,7 +87,13 @@ pub async fn update(app: &App, caller: &Caller, request: UpdateAgentRequest) -> 
         token: NO_TOKEN,
     })?;
 
-    let wishes = Wishes { wake: true, reset_session: force, bootstrap: force, overwrite: false, verify: true };
+    let wishes = Wishes {
+        wake: true,
+        reset_session: force,
+        bootstrap: force,
+        overwrite: false,
+        verify: true,
+    };
     let mut tx = app.store.begin().await?;
     if after.gateway_id != before.gateway_id {
         leave_behind(&mut tx, &before).await?;
@@ -113,7 +124,10 @@ pub async fn update(app: &App, caller: &Caller, request: UpdateAgentRequest) -> 
     .await
     .map_err(conflict)?
     .ok_or_else(|| Error::conflict("The agent was changed by somebody else at the same moment. Load it again and repeat the change."))?;
-    let told = change("agent.updated", &row).message(format!("Agent updated: {}.", row.name)).before(&before.to_proto()).after(&row.to_proto());
+    let told = change("agent.updated", &row)
+        .message(format!("Agent updated: {}.", row.name))
+        .before(&before.to_proto())
+        .after(&row.to_proto());
     tx.record(caller, told).await?;
     tx.commit().await?;
     app.known.forget(row.id);
@@ -136,16 +150,24 @@ fn place(before: &AgentRow, after: &mut AgentRow, main: Option<bool>, board: Pla
         (true, true) => return Ok(()),
         (true, false) => return Err(Error::conflict("The gateway has its main agent already.")),
         (false, true) if !matches!(board, Place::Board(_)) => {
-            return Err(Error::unprocessable("board_id is required when converting a gateway-main agent to board scope"));
+            return Err(Error::unprocessable(
+                "board_id is required when converting a gateway-main agent to board scope",
+            ));
         }
         (false, true) => {
-            return Err(Error::conflict("A gateway cannot be without its main agent: create a worker on the board instead."));
+            return Err(Error::conflict(
+                "A gateway cannot be without its main agent: create a worker on the board instead.",
+            ));
         }
         (false, false) => {}
     }
     match board {
         Place::Stays => {}
-        Place::Nowhere => return Err(Error::unprocessable("board_id cannot be null: an agent works on a board.")),
+        Place::Nowhere => {
+            return Err(Error::unprocessable(
+                "board_id cannot be null: an agent works on a board.",
+            ));
+        }
         Place::Board(id) => {
             if before.is_board_lead && before.board_id != Some(id) {
                 return Err(Error::conflict("A board's lead cannot move to another board."));
@@ -205,7 +227,9 @@ pub async fn rotate(app: &App, caller: &Caller, agent: Uuid) -> Result<AgentRow>
     .fetch_optional(&mut *tx)
     .await?
     .ok_or_else(|| Error::new(Kind::Conflict, "The agent is being deleted."))?;
-    let told = change("agent.token_rotated", &row).message(format!("Token of agent {} replaced.", row.name)).after(&row.to_proto());
+    let told = change("agent.token_rotated", &row)
+        .message(format!("Token of agent {} replaced.", row.name))
+        .after(&row.to_proto());
     tx.record(caller, told).await?;
     tx.commit().await?;
     app.known.forget(agent);
@@ -215,9 +239,13 @@ pub async fn rotate(app: &App, caller: &Caller, agent: Uuid) -> Result<AgentRow>
 
 /// Marks agents for removal. Their tokens stop working when the transaction commits; the reconciler does the rest.
 pub async fn mark_deleting(app: &App, tx: &mut Tx, caller: &Caller, ids: &[Uuid]) -> Result<()> {
-    let before = agents!("SELECT", "FROM agent.agents AS a WHERE a.id = ANY($1) AND a.deleting_at IS NULL ORDER BY a.id FOR UPDATE", ids)
-        .fetch_all(&mut **tx)
-        .await?;
+    let before = agents!(
+        "SELECT",
+        "FROM agent.agents AS a WHERE a.id = ANY($1) AND a.deleting_at IS NULL ORDER BY a.id FOR UPDATE",
+        ids
+    )
+    .fetch_all(&mut **tx)
+    .await?;
     let after = agents!(
         "UPDATE agent.agents AS a SET deleting_at = now(), status = 'deleting', shown_status = 'deleting', next_attempt_at = now(), \
              attempts = 0, updated_at = now() WHERE a.id = ANY($1) AND a.deleting_at IS NULL RETURNING",
@@ -230,7 +258,9 @@ pub async fn mark_deleting(app: &App, tx: &mut Tx, caller: &Caller, ids: &[Uuid]
         .execute(&mut **tx)
         .await?;
     for row in after {
-        let mut told = change("agent.updated", &row).message(format!("Deleting agent {}.", row.name)).after(&row.to_proto());
+        let mut told = change("agent.updated", &row)
+            .message(format!("Deleting agent {}.", row.name))
+            .after(&row.to_proto());
         if let Some(before) = before.iter().find(|before| before.id == row.id) {
             told = told.before(&before.to_proto());
         }

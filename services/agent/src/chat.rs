@@ -59,15 +59,28 @@ fn leads_and_mentioned(author: Option<Uuid>, content: &str, roster: &[Member]) -
     roster
         .iter()
         .filter(|member| Some(member.id) != author)
-        .map(|member| (member, mentions.iter().any(|mention| notices::is_called(member, mention))))
+        .map(|member| {
+            (
+                member,
+                mentions.iter().any(|mention| notices::is_called(member, mention)),
+            )
+        })
         .filter(|(member, mentioned)| member.is_lead || *mentioned)
-        .map(|(member, mentioned)| Told { agent: member.id, mentioned })
+        .map(|(member, mentioned)| Told {
+            agent: member.id,
+            mentioned,
+        })
         .collect()
 }
 
 fn everybody(author: Option<Uuid>, roster: &[Member]) -> Vec<Told> {
     let others = roster.iter().filter(|member| Some(member.id) != author);
-    others.map(|member| Told { agent: member.id, mentioned: false }).collect()
+    others
+        .map(|member| Told {
+            agent: member.id,
+            mentioned: false,
+        })
+        .collect()
 }
 
 /// Who is told of an entry of a board: of a command everybody, of a chat message the lead and whom it names; never its author.
@@ -83,7 +96,10 @@ pub fn of_board(author: Option<Uuid>, memory: &BoardMemory, roster: &[Member]) -
 
 /// Whether an entry of a group is for every agent.
 pub fn is_broadcast(memory: &BoardGroupMemory) -> bool {
-    tagged(memory.tags.as_ref(), "broadcast") || notices::mentions(&memory.content).iter().any(|mention| mention == "all")
+    tagged(memory.tags.as_ref(), "broadcast")
+        || notices::mentions(&memory.content)
+            .iter()
+            .any(|mention| mention == "all")
 }
 
 /// Who is told of an entry of a group: of a broadcast everybody, of a chat message the leads and whom it names; never its author.
@@ -91,7 +107,11 @@ pub fn of_group(author: Option<Uuid>, memory: &BoardGroupMemory, roster: &[Membe
     if is_broadcast(memory) {
         return everybody(author, roster);
     }
-    if memory.is_chat { leads_and_mentioned(author, &memory.content, roster) } else { Vec::new() }
+    if memory.is_chat {
+        leads_and_mentioned(author, &memory.content, roster)
+    } else {
+        Vec::new()
+    }
 }
 
 /// The message about a board's chat.
@@ -155,16 +175,30 @@ impl Handler for Chat {
 
 impl Chat {
     async fn board(&self, tx: &mut Tx, event: &Event, letters: &mut Vec<Letter>) -> Result<()> {
-        let Some(memory) = unpack::<BoardMemory>(event.after.as_ref()).filter(|memory| memory.is_chat) else { return Ok(()) };
-        let Ok(id) = Uuid::parse_str(&memory.board_id) else { return Ok(()) };
-        let Some(board) = self.app.remembered_board(id).await? else { return Ok(()) };
+        let Some(memory) = unpack::<BoardMemory>(event.after.as_ref()).filter(|memory| memory.is_chat) else {
+            return Ok(());
+        };
+        let Ok(id) = Uuid::parse_str(&memory.board_id) else {
+            return Ok(());
+        };
+        let Some(board) = self.app.remembered_board(id).await? else {
+            return Ok(());
+        };
         let seats = seats(tx, &[id]).await?;
         let roster: Vec<Member> = seats.iter().map(|seat| seat.member.clone()).collect();
         let url = format!("{}/api/v1/agent/boards/{id}/memory", self.app.base_url);
         for told in of_board(acting_agent(event), &memory, &roster) {
             let command = command(&memory.content);
             let text = command.map_or_else(
-                || board_text(told.mentioned, &board.name, &author(event, memory.source.as_deref()), &memory.content, &url),
+                || {
+                    board_text(
+                        told.mentioned,
+                        &board.name,
+                        &author(event, memory.source.as_deref()),
+                        &memory.content,
+                        &url,
+                    )
+                },
                 str::to_owned,
             );
             letters.extend(letter(&seats, told, event, text, command.is_some()));
@@ -173,19 +207,29 @@ impl Chat {
     }
 
     async fn group(&self, tx: &mut Tx, event: &Event, letters: &mut Vec<Letter>) -> Result<()> {
-        let Some(memory) = unpack::<BoardGroupMemory>(event.after.as_ref()) else { return Ok(()) };
+        let Some(memory) = unpack::<BoardGroupMemory>(event.after.as_ref()) else {
+            return Ok(());
+        };
         let broadcast = is_broadcast(&memory);
         if !broadcast && !memory.is_chat {
             return Ok(());
         }
-        let Some(found) = self.app.board_group(&memory.board_group_id).await? else { return Ok(()) };
+        let Some(found) = self.app.board_group(&memory.board_group_id).await? else {
+            return Ok(());
+        };
         let group = found.group.unwrap_or_default();
-        let boards: Vec<Uuid> = found.boards.iter().filter_map(|board| Uuid::parse_str(&board.id).ok()).collect();
+        let boards: Vec<Uuid> = found
+            .boards
+            .iter()
+            .filter_map(|board| Uuid::parse_str(&board.id).ok())
+            .collect();
         let seats = seats(tx, &boards).await?;
         let roster: Vec<Member> = seats.iter().map(|seat| seat.member.clone()).collect();
         let from = author(event, memory.source.as_deref());
         for told in of_group(acting_agent(event), &memory, &roster) {
-            let Some(seat) = seats.iter().find(|seat| seat.member.id == told.agent) else { continue };
+            let Some(seat) = seats.iter().find(|seat| seat.member.id == told.agent) else {
+                continue;
+            };
             let url = format!("{}/api/v1/boards/{}/group-memory", self.app.base_url, seat.board);
             let text = group_text(broadcast, told.mentioned, &group.name, &from, &memory.content, &url);
             letters.extend(letter(&seats, told, event, text, false));
@@ -212,7 +256,11 @@ pub async fn seats(tx: &mut Tx, boards: &[Uuid]) -> Result<Vec<Seat>> {
     .fetch_all(&mut **tx)
     .await?;
     let seat = rows.into_iter().map(|row| Seat {
-        member: Member { id: row.id, name: row.name, is_lead: row.is_board_lead },
+        member: Member {
+            id: row.id,
+            name: row.name,
+            is_lead: row.is_board_lead,
+        },
         board: row.board_id,
         gateway: row.gateway_id,
         session_key: row.session_key,
@@ -240,7 +288,11 @@ pub fn letter(seats: &[Seat], told: Told, event: &Event, text: String, deliver: 
 }
 
 fn acting_agent(event: &Event) -> Option<Uuid> {
-    event.actor.as_ref().filter(|actor| actor.kind == "agent").and_then(|actor| Uuid::parse_str(&actor.id).ok())
+    event
+        .actor
+        .as_ref()
+        .filter(|actor| actor.kind == "agent")
+        .and_then(|actor| Uuid::parse_str(&actor.id).ok())
 }
 
 /// Who wrote it: the source it names, else who did it.
@@ -259,9 +311,17 @@ mod tests {
     const BOB: Uuid = Uuid::from_u128(3);
 
     fn roster() -> Vec<Member> {
-        [(LEAD, "Grace Lead", true), (ANN, "Ann Smith", false), (BOB, "Bob", false)]
-            .map(|(id, name, is_lead)| Member { id, name: name.to_owned(), is_lead })
-            .to_vec()
+        [
+            (LEAD, "Grace Lead", true),
+            (ANN, "Ann Smith", false),
+            (BOB, "Bob", false),
+        ]
+        .map(|(id, name, is_lead)| Member {
+            id,
+            name: name.to_owned(),
+            is_lead,
+        })
+        .to_vec()
     }
 
     fn told(found: &[Told]) -> Vec<(Uuid, bool)> {
@@ -269,7 +329,9 @@ mod tests {
     }
 
     fn words(tags: &[&str]) -> Words {
-        Words { items: tags.iter().map(|tag| (*tag).to_owned()).collect() }
+        Words {
+            items: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+        }
     }
 
     #[test]
@@ -277,7 +339,12 @@ mod tests {
         for (author, content, is_chat, expected) in [
             (None, "hello", true, vec![(LEAD, false)]),
             (None, "hello", false, vec![]),
-            (None, "@ann and @bob", true, vec![(LEAD, false), (ANN, true), (BOB, true)]),
+            (
+                None,
+                "@ann and @bob",
+                true,
+                vec![(LEAD, false), (ANN, true), (BOB, true)],
+            ),
             (None, "@lead look", true, vec![(LEAD, true)]),
             (Some(LEAD), "@lead @ann", true, vec![(ANN, true)]),
             (Some(ANN), "@ann done", true, vec![(LEAD, false)]),
@@ -285,8 +352,16 @@ mod tests {
             (Some(BOB), "/resume", true, vec![(LEAD, false), (ANN, false)]),
             (None, "/pause", false, vec![]),
         ] {
-            let memory = BoardMemory { content: content.to_owned(), is_chat, ..BoardMemory::default() };
-            assert_eq!(told(&of_board(author, &memory, &roster())), expected, "{author:?} {content}");
+            let memory = BoardMemory {
+                content: content.to_owned(),
+                is_chat,
+                ..BoardMemory::default()
+            };
+            assert_eq!(
+                told(&of_board(author, &memory, &roster())),
+                expected,
+                "{author:?} {content}"
+            );
         }
     }
 
@@ -296,19 +371,36 @@ mod tests {
         for (author, content, tags, expected) in [
             (None, "hear", &["broadcast"][..], everybody.clone()),
             (None, "@all hear", &[], everybody),
-            (Some(ANN), "hear", &["chat", "broadcast"], vec![(LEAD, false), (BOB, false)]),
+            (
+                Some(ANN),
+                "hear",
+                &["chat", "broadcast"],
+                vec![(LEAD, false), (BOB, false)],
+            ),
             (None, "hello @bob", &["chat"], vec![(LEAD, false), (BOB, true)]),
             (None, "a note for @bob", &[], vec![]),
         ] {
             let is_chat = tags.contains(&"chat");
-            let memory = BoardGroupMemory { content: content.to_owned(), is_chat, tags: Some(words(tags)), ..BoardGroupMemory::default() };
-            assert_eq!(told(&of_group(author, &memory, &roster())), expected, "{author:?} {content} {tags:?}");
+            let memory = BoardGroupMemory {
+                content: content.to_owned(),
+                is_chat,
+                tags: Some(words(tags)),
+                ..BoardGroupMemory::default()
+            };
+            assert_eq!(
+                told(&of_group(author, &memory, &roster())),
+                expected,
+                "{author:?} {content} {tags:?}"
+            );
         }
     }
 
     #[test]
     fn commands_are_whole_messages() {
-        assert_eq!((command(" /Pause\n"), command("/resume"), command("/pause now")), (Some("/pause"), Some("/resume"), None));
+        assert_eq!(
+            (command(" /Pause\n"), command("/resume"), command("/pause now")),
+            (Some("/pause"), Some("/resume"), None)
+        );
     }
 
     #[test]
@@ -317,9 +409,19 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[..3], ["BOARD CHAT MENTION", "Board: Alpha", "From: Ann"]);
         assert_eq!((lines[4].len(), lines[4].ends_with("...")), (800, true));
-        assert_eq!(lines[7..], ["POST http://mc/reply", r#"Body: {"content": "...", "tags": ["chat"]}"#]);
-        for (broadcast, mentioned, header) in [(true, true, "GROUP BROADCAST"), (false, true, "GROUP CHAT MENTION"), (false, false, "GROUP CHAT")] {
-            assert!(group_text(broadcast, mentioned, "G", "Ann", "hi", "http://mc/reply").starts_with(&format!("{header}\nGroup: G\n")));
+        assert_eq!(
+            lines[7..],
+            ["POST http://mc/reply", r#"Body: {"content": "...", "tags": ["chat"]}"#]
+        );
+        for (broadcast, mentioned, header) in [
+            (true, true, "GROUP BROADCAST"),
+            (false, true, "GROUP CHAT MENTION"),
+            (false, false, "GROUP CHAT"),
+        ] {
+            assert!(
+                group_text(broadcast, mentioned, "G", "Ann", "hi", "http://mc/reply")
+                    .starts_with(&format!("{header}\nGroup: G\n"))
+            );
         }
     }
 }

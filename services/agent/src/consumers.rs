@@ -51,7 +51,14 @@ pub fn places(app: &Arc<App>) -> Consumer {
 pub fn notices(app: &Arc<App>) -> Consumer {
     Consumer {
         name: "agent.notices",
-        topics: &["task.created", "task.updated", "task.status_changed", "task.comment", "task.deleted", "approval.resolved"],
+        topics: &[
+            "task.created",
+            "task.updated",
+            "task.status_changed",
+            "task.comment",
+            "task.deleted",
+            "approval.resolved",
+        ],
         store: app.store.clone(),
         handler: Arc::new(Notices { app: app.clone() }),
     }
@@ -81,16 +88,26 @@ impl Handler for Places {
 impl Places {
     /// Every gateway has its main agent, named after it; a moved workspace root moves every agent's workspace.
     async fn gateway_changed(&self, tx: &mut Tx, event: &Event) -> Result<()> {
-        let Some(gateway) = unpack::<Gateway>(event.after.as_ref()) else { return Ok(()) };
+        let Some(gateway) = unpack::<Gateway>(event.after.as_ref()) else {
+            return Ok(());
+        };
         let before = unpack::<Gateway>(event.before.as_ref());
         let (organization, gateway_id) = (uuid_of(&gateway.organization_id)?, uuid_of(&gateway.id)?);
         let caller = self.app.itself(organization);
         // A gateway's name may be longer than an agent's, and of several lines.
-        let name: String = rules::main_agent_name(&gateway.name).chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect();
+        let name: String = rules::main_agent_name(&gateway.name)
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .take(200)
+            .collect();
         let name = name_of(&name)?;
-        let main = agents!("SELECT", "FROM agent.agents AS a WHERE a.gateway_id = $1 AND a.board_id IS NULL FOR UPDATE", gateway_id)
-            .fetch_optional(&mut **tx)
-            .await?;
+        let main = agents!(
+            "SELECT",
+            "FROM agent.agents AS a WHERE a.gateway_id = $1 AND a.board_id IS NULL FOR UPDATE",
+            gateway_id
+        )
+        .fetch_optional(&mut **tx)
+        .await?;
         match main {
             None => {
                 let new = NewAgent {
@@ -118,13 +135,18 @@ impl Places {
                 .fetch_one(&mut **tx)
                 .await
                 .map_err(conflict)?;
-                let told = change("agent.updated", &row).message(format!("Agent updated: {}.", row.name)).before(&main.to_proto()).after(&row.to_proto());
+                let told = change("agent.updated", &row)
+                    .message(format!("Agent updated: {}.", row.name))
+                    .before(&main.to_proto())
+                    .after(&row.to_proto());
                 tx.record(&caller, told).await?;
             }
             Some(_) => {}
         }
         if before.is_some_and(|before| before.workspace_root != gateway.workspace_root) {
-            let ids = sqlx::query_scalar!("SELECT id FROM agent.agents WHERE gateway_id = $1", gateway_id).fetch_all(&mut **tx).await?;
+            let ids = sqlx::query_scalar!("SELECT id FROM agent.agents WHERE gateway_id = $1", gateway_id)
+                .fetch_all(&mut **tx)
+                .await?;
             render_again(tx, &ids).await?;
         }
         Ok(())
@@ -132,34 +154,59 @@ impl Places {
 
     async fn gateway_deleted(&self, tx: &mut Tx, event: &Event) -> Result<()> {
         let gateway = uuid_of(&event.gateway_id)?;
-        let rows = agents!("SELECT", "FROM agent.agents AS a WHERE a.gateway_id = $1 FOR UPDATE", gateway).fetch_all(&mut **tx).await?;
+        let rows = agents!(
+            "SELECT",
+            "FROM agent.agents AS a WHERE a.gateway_id = $1 FOR UPDATE",
+            gateway
+        )
+        .fetch_all(&mut **tx)
+        .await?;
         for row in rows {
             let caller = self.app.itself(row.organization_id);
             delete(tx, &caller, &row, "; its gateway was deleted").await?;
             self.app.known.forget(row.id);
         }
-        sqlx::query!("DELETE FROM agent.leftovers WHERE gateway_id = $1", gateway).execute(&mut **tx).await?;
+        sqlx::query!("DELETE FROM agent.leftovers WHERE gateway_id = $1", gateway)
+            .execute(&mut **tx)
+            .await?;
         Ok(())
     }
 
     async fn board_changed(&self, tx: &mut Tx, event: &Event) -> Result<()> {
         let id = uuid_of(&event.board_id)?;
         self.app.forget_board(id).await;
-        let (Some(before), Some(after)) = (unpack::<Board>(event.before.as_ref()), unpack::<Board>(event.after.as_ref())) else { return Ok(()) };
+        let (Some(before), Some(after)) = (
+            unpack::<Board>(event.before.as_ref()),
+            unpack::<Board>(event.after.as_ref()),
+        ) else {
+            return Ok(());
+        };
         let moved = before.gateway_id != after.gateway_id;
         if !moved && !board_renders_differently(&before, &after) {
             return Ok(());
         }
-        let rows = agents!("SELECT", "FROM agent.agents AS a WHERE a.board_id = $1 AND a.deleting_at IS NULL FOR UPDATE", id)
-            .fetch_all(&mut **tx)
-            .await?;
+        let rows = agents!(
+            "SELECT",
+            "FROM agent.agents AS a WHERE a.board_id = $1 AND a.deleting_at IS NULL FOR UPDATE",
+            id
+        )
+        .fetch_all(&mut **tx)
+        .await?;
         let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
         render_again(tx, &ids).await?;
-        let Some(gateway) = after.gateway_id.as_deref().filter(|_| moved).map(uuid_of).transpose()? else { return Ok(()) };
+        let Some(gateway) = after.gateway_id.as_deref().filter(|_| moved).map(uuid_of).transpose()? else {
+            return Ok(());
+        };
         for row in rows.iter().filter(|row| row.gateway_id != gateway) {
             leave_behind(tx, row).await?;
         }
-        let wishes = Wishes { wake: true, overwrite: true, bootstrap: true, ..Wishes::default() }.json();
+        let wishes = Wishes {
+            wake: true,
+            overwrite: true,
+            bootstrap: true,
+            ..Wishes::default()
+        }
+        .json();
         sqlx::query!(
             "UPDATE agent.agents SET gateway_id = $2, applied_digest = NULL, wishes = wishes || $3, updated_at = now() WHERE id = ANY($1)",
             &ids,
@@ -169,9 +216,13 @@ impl Places {
         .execute(&mut **tx)
         .await
         .map_err(conflict)?;
-        sqlx::query!("UPDATE agent.messages SET gateway_id = $2 WHERE agent_id = ANY($1) AND state = 'waiting'", &ids, gateway)
-            .execute(&mut **tx)
-            .await?;
+        sqlx::query!(
+            "UPDATE agent.messages SET gateway_id = $2 WHERE agent_id = ANY($1) AND state = 'waiting'",
+            &ids,
+            gateway
+        )
+        .execute(&mut **tx)
+        .await?;
         for id in ids {
             self.app.known.forget(id);
         }
@@ -181,21 +232,30 @@ impl Places {
     async fn board_deleted(&self, tx: &mut Tx, event: &Event) -> Result<()> {
         let (board, organization) = (uuid_of(&event.board_id)?, uuid_of(&event.organization_id)?);
         self.app.forget_board(board).await;
-        let ids = sqlx::query_scalar!("SELECT id FROM agent.agents WHERE board_id = $1", board).fetch_all(&mut **tx).await?;
+        let ids = sqlx::query_scalar!("SELECT id FROM agent.agents WHERE board_id = $1", board)
+            .fetch_all(&mut **tx)
+            .await?;
         mark_deleting(&self.app, tx, &self.app.itself(organization), &ids).await?;
-        sqlx::query!("DELETE FROM agent.lead_remarks WHERE board_id = $1", board).execute(&mut **tx).await?;
+        sqlx::query!("DELETE FROM agent.lead_remarks WHERE board_id = $1", board)
+            .execute(&mut **tx)
+            .await?;
         Ok(())
     }
 }
 
 /// A gateway that is back is looked at again, agent by agent, and gets what waits for it.
 async fn connection_changed(tx: &mut Tx, event: &Event) -> Result<()> {
-    let connected = unpack::<GatewayConnection>(event.after.as_ref()).is_some_and(|now| now.phase() == ConnectionPhase::Connected);
+    let connected =
+        unpack::<GatewayConnection>(event.after.as_ref()).is_some_and(|now| now.phase() == ConnectionPhase::Connected);
     if !connected {
         return Ok(());
     }
     let gateway = uuid_of(&event.gateway_id)?;
-    let verify = Wishes { verify: true, ..Wishes::default() }.json();
+    let verify = Wishes {
+        verify: true,
+        ..Wishes::default()
+    }
+    .json();
     // Spread over a second, so that a gateway that just started is not met by all of them at once.
     sqlx::query!(
         "UPDATE agent.agents SET wishes = wishes || $2, next_attempt_at = now() + random() * interval '1 second' WHERE gateway_id = $1",
@@ -204,9 +264,12 @@ async fn connection_changed(tx: &mut Tx, event: &Event) -> Result<()> {
     )
     .execute(&mut **tx)
     .await?;
-    sqlx::query!("UPDATE agent.messages SET next_attempt_at = now() WHERE gateway_id = $1 AND state = 'waiting'", gateway)
-        .execute(&mut **tx)
-        .await?;
+    sqlx::query!(
+        "UPDATE agent.messages SET next_attempt_at = now() WHERE gateway_id = $1 AND state = 'waiting'",
+        gateway
+    )
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 
@@ -220,7 +283,9 @@ impl Handler for Notices {
         let mut rosters: HashMap<Uuid, Roster> = HashMap::new();
         let mut letters = Vec::new();
         for event in events {
-            let Ok(board) = Uuid::parse_str(&event.board_id) else { continue };
+            let Ok(board) = Uuid::parse_str(&event.board_id) else {
+                continue;
+            };
             if event.r#type == "task.deleted" {
                 forget_task(tx, event).await?;
                 continue;
@@ -232,7 +297,9 @@ impl Handler for Notices {
             if roster.members.is_empty() {
                 continue;
             }
-            let Some(board) = self.app.remembered_board(board).await? else { continue };
+            let Some(board) = self.app.remembered_board(board).await? else {
+                continue;
+            };
             match event.r#type.as_str() {
                 "task.comment" => self.comment(tx, event, &board, roster, &mut letters).await?,
                 "approval.resolved" => approval(event, &board, roster, &mut letters),
@@ -259,8 +326,18 @@ impl Roster {
         )
         .fetch_all(&mut **tx)
         .await?;
-        let addresses = rows.iter().map(|row| (row.id, (row.gateway_id, row.session_key.clone()))).collect();
-        let members = rows.into_iter().map(|row| Member { id: row.id, name: row.name, is_lead: row.is_board_lead }).collect();
+        let addresses = rows
+            .iter()
+            .map(|row| (row.id, (row.gateway_id, row.session_key.clone())))
+            .collect();
+        let members = rows
+            .into_iter()
+            .map(|row| Member {
+                id: row.id,
+                name: row.name,
+                is_lead: row.is_board_lead,
+            })
+            .collect();
         Ok(Self { members, addresses })
     }
 
@@ -298,11 +375,17 @@ struct Told {
 
 /// The agent that did it, if one did.
 fn acting_agent(event: &Event) -> Option<Uuid> {
-    event.actor.as_ref().filter(|actor| actor.kind == "agent").and_then(|actor| Uuid::parse_str(&actor.id).ok())
+    event
+        .actor
+        .as_ref()
+        .filter(|actor| actor.kind == "agent")
+        .and_then(|actor| Uuid::parse_str(&actor.id).ok())
 }
 
 async fn task(tx: &mut Tx, event: &Event, board: &Board, roster: &Roster, letters: &mut Vec<Letter>) -> Result<()> {
-    let Some(after) = unpack::<Task>(event.after.as_ref()) else { return Ok(()) };
+    let Some(after) = unpack::<Task>(event.after.as_ref()) else {
+        return Ok(());
+    };
     let before = unpack::<Task>(event.before.as_ref());
     if before.is_none() && event.r#type != "task.created" {
         return Ok(());
@@ -310,18 +393,34 @@ async fn task(tx: &mut Tx, event: &Event, board: &Board, roster: &Roster, letter
     for notice in notices::of_task(acting_agent(event), before.as_ref(), &after, &roster.members) {
         let remark = match notice.reason {
             Reason::Rework => {
-                sqlx::query_scalar!("SELECT text FROM agent.lead_remarks WHERE task_id = $1", uuid_of(&after.id)?).fetch_optional(&mut **tx).await?
+                sqlx::query_scalar!(
+                    "SELECT text FROM agent.lead_remarks WHERE task_id = $1",
+                    uuid_of(&after.id)?
+                )
+                .fetch_optional(&mut **tx)
+                .await?
             }
             _ => None,
         };
         let text = notices::task_text(notice.reason, &board.name, &after, remark.as_deref());
-        let name = roster.member(notice.agent).map(|member| member.name.clone()).unwrap_or_default();
+        let name = roster
+            .member(notice.agent)
+            .map(|member| member.name.clone())
+            .unwrap_or_default();
         let (sent, failed, what) = match notice.reason {
             Reason::NewTask => ("task.lead_notified", "task.lead_notify_failed", "a new task"),
-            Reason::BackInInbox => ("task.lead_unassigned_notified", "task.lead_unassigned_notify_failed", "a task without an owner"),
+            Reason::BackInInbox => (
+                "task.lead_unassigned_notified",
+                "task.lead_unassigned_notify_failed",
+                "a task without an owner",
+            ),
             Reason::Rework => ("task.rework_notified", "task.rework_notify_failed", "requested changes"),
             Reason::Started => ("task.assignee_woken", "task.assignee_wake_failed", "a started task"),
-            _ => ("task.assignee_notified", "task.assignee_notify_failed", "an assigned task"),
+            _ => (
+                "task.assignee_notified",
+                "task.assignee_notify_failed",
+                "an assigned task",
+            ),
         };
         let told = Told {
             sent: Some((sent, format!("{name} was told of {what}: {}.", after.title))),
@@ -333,23 +432,43 @@ async fn task(tx: &mut Tx, event: &Event, board: &Board, roster: &Roster, letter
 }
 
 fn approval(event: &Event, board: &Board, roster: &Roster, letters: &mut Vec<Letter>) {
-    let Some(approval) = unpack::<Approval>(event.after.as_ref()) else { return };
+    let Some(approval) = unpack::<Approval>(event.after.as_ref()) else {
+        return;
+    };
     let decision = notices::decision_word(&approval);
     for notice in notices::of_approval(&approval, &roster.members) {
         let told = match roster.member(notice.agent) {
             Some(member) if member.is_lead => Told {
-                sent: Some(("approval.lead_notified", format!("Lead agent notified for {decision} approval {}.", approval.id))),
-                failed: Some(("approval.lead_notify_failed", format!("Lead agent could not be notified for {decision} approval {}.", approval.id))),
+                sent: Some((
+                    "approval.lead_notified",
+                    format!("Lead agent notified for {decision} approval {}.", approval.id),
+                )),
+                failed: Some((
+                    "approval.lead_notify_failed",
+                    format!(
+                        "Lead agent could not be notified for {decision} approval {}.",
+                        approval.id
+                    ),
+                )),
             },
             _ => Told::default(),
         };
-        letters.extend(roster.letter(notice.agent, event, notices::approval_text(&board.name, &approval), told));
+        letters.extend(roster.letter(
+            notice.agent,
+            event,
+            notices::approval_text(&board.name, &approval),
+            told,
+        ));
     }
 }
 
 async fn forget_task(tx: &mut Tx, event: &Event) -> Result<()> {
-    let Ok(task) = Uuid::parse_str(&event.task_id) else { return Ok(()) };
-    sqlx::query!("DELETE FROM agent.lead_remarks WHERE task_id = $1", task).execute(&mut **tx).await?;
+    let Ok(task) = Uuid::parse_str(&event.task_id) else {
+        return Ok(());
+    };
+    sqlx::query!("DELETE FROM agent.lead_remarks WHERE task_id = $1", task)
+        .execute(&mut **tx)
+        .await?;
     sqlx::query!(
         "UPDATE agent.messages SET state = 'failed', last_error = 'The task was deleted.', settled_at = now() WHERE task_id = $1 AND state = 'waiting'",
         task
@@ -360,9 +479,20 @@ async fn forget_task(tx: &mut Tx, event: &Event) -> Result<()> {
 }
 
 impl Notices {
-    async fn comment(&self, tx: &mut Tx, event: &Event, board: &Board, roster: &Roster, letters: &mut Vec<Letter>) -> Result<()> {
-        let Some(comment) = unpack::<TaskComment>(event.after.as_ref()) else { return Ok(()) };
-        let Some(text) = comment.message.as_deref().filter(|text| !text.trim().is_empty()) else { return Ok(()) };
+    async fn comment(
+        &self,
+        tx: &mut Tx,
+        event: &Event,
+        board: &Board,
+        roster: &Roster,
+        letters: &mut Vec<Letter>,
+    ) -> Result<()> {
+        let Some(comment) = unpack::<TaskComment>(event.after.as_ref()) else {
+            return Ok(());
+        };
+        let Some(text) = comment.message.as_deref().filter(|text| !text.trim().is_empty()) else {
+            return Ok(());
+        };
         let author = comment.agent_id.as_deref().and_then(|id| Uuid::parse_str(id).ok());
         let by = author.and_then(|author| roster.member(author));
         if by.is_some_and(|member| member.is_lead) {
@@ -376,10 +506,22 @@ impl Notices {
             .execute(&mut **tx)
             .await?;
         }
-        let request = LookupTasksRequest { board_id: event.board_id.clone(), task_ids: vec![event.task_id.clone()] };
-        let found = self.app.board_directory().lookup_tasks(request).await.map_err(Error::from)?.into_inner();
+        let request = LookupTasksRequest {
+            board_id: event.board_id.clone(),
+            task_ids: vec![event.task_id.clone()],
+        };
+        let found = self
+            .app
+            .board_directory()
+            .lookup_tasks(request)
+            .await
+            .map_err(Error::from)?
+            .into_inner();
         let Some(task) = found.tasks.first() else { return Ok(()) };
-        let from = by.map(|member| member.name.clone()).or_else(|| comment.author_name.clone()).unwrap_or_else(|| "User".to_owned());
+        let from = by
+            .map(|member| member.name.clone())
+            .or_else(|| comment.author_name.clone())
+            .unwrap_or_else(|| "User".to_owned());
         for notice in notices::of_comment(author, text, task, &roster.members) {
             let text = notices::comment_text(notice.reason, &board.name, task, &from, text);
             letters.extend(roster.letter(notice.agent, event, text, Told::default()));

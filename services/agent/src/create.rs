@@ -1,11 +1,7 @@
 //! Making agents: the checks, the row, the token and the event. The gateway work follows in the reconciler.
 
 use chassis::{Caller, Error, Result, Tx, error::Kind, identity::uuid_of, store::violates};
-use proto::{
-    board::v1::Board,
-    gateway::v1::Gateway,
-    org::v1::User,
-};
+use proto::{board::v1::Board, gateway::v1::Gateway, org::v1::User};
 use secrecy::ExposeSecret;
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -46,7 +42,10 @@ pub struct NewAgent {
 
 /// The gateway that a board's agents run on; what is missing is told as the board's fault.
 pub async fn gateway_of(app: &App, organization: Uuid, board: &Board) -> Result<Gateway> {
-    let id = board.gateway_id.as_deref().ok_or_else(|| Error::unprocessable("Board gateway_id is required"))?;
+    let id = board
+        .gateway_id
+        .as_deref()
+        .ok_or_else(|| Error::unprocessable("Board gateway_id is required"))?;
     let gateway = match app.gateway(organization, uuid_of(id)?).await {
         Err(error) if error.kind() == Kind::NotFound => Err(Error::unprocessable("Board gateway_id is invalid")),
         answer => answer,
@@ -67,7 +66,10 @@ pub fn name_of(given: &str) -> Result<String> {
         () if name.is_empty() => Err(Error::invalid("name", "name must not be blank.")),
         () if name.chars().count() > 200 => Err(Error::invalid("name", "name must have at most 200 characters.")),
         // Names stand in files that are read line by line.
-        () if name.chars().any(char::is_control) => Err(Error::invalid("name", "name must be one line without control characters.")),
+        () if name.chars().any(char::is_control) => Err(Error::invalid(
+            "name",
+            "name must be one line without control characters.",
+        )),
         () => Ok(name.to_owned()),
     }
 }
@@ -88,7 +90,10 @@ pub fn heartbeat(bytes: Option<&[u8]>) -> Result<Option<Value>> {
     if let Some(every) = config.as_ref().and_then(|config| config.get("every"))
         && !rules::is_interval(every)
     {
-        return Err(Error::invalid("heartbeat_config", "heartbeat_config.every must be an interval such as 30s, 10m or 1h; 0m switches heartbeats off."));
+        return Err(Error::invalid(
+            "heartbeat_config",
+            "heartbeat_config.every must be an interval such as 30s, 10m or 1h; 0m switches heartbeats off.",
+        ));
     }
     Ok(config)
 }
@@ -96,11 +101,20 @@ pub fn heartbeat(bytes: Option<&[u8]>) -> Result<Option<Value>> {
 /// What a broken constraint means.
 pub fn conflict(error: sqlx::Error) -> Error {
     let known = [
-        ("agents_board_name_key", "An agent with this name already exists on this board."),
-        ("agents_gateway_name_key", "An agent with this name already exists in this gateway workspace."),
+        (
+            "agents_board_name_key",
+            "An agent with this name already exists on this board.",
+        ),
+        (
+            "agents_gateway_name_key",
+            "An agent with this name already exists in this gateway workspace.",
+        ),
         ("agents_main_key", "The gateway has its main agent already."),
         ("agents_lead_key", "The board has its lead already."),
-        ("agents_session_key", "The agent that had this place is still being removed. Try again in a moment."),
+        (
+            "agents_session_key",
+            "The agent that had this place is still being removed. Try again in a moment.",
+        ),
     ];
     known
         .iter()
@@ -144,7 +158,13 @@ pub async fn insert(app: &App, tx: &mut Tx, caller: &Caller, new: NewAgent) -> R
         last_seen_at: None,
         desired_generation: 1,
         observed_generation: 0,
-        wishes: Wishes { wake: true, overwrite: true, bootstrap: true, ..Wishes::default() }.json(),
+        wishes: Wishes {
+            wake: true,
+            overwrite: true,
+            bootstrap: true,
+            ..Wishes::default()
+        }
+        .json(),
         conditions: Value::Array(Vec::new()),
         applied_digest: None,
         next_attempt_at: Some(now),
@@ -167,7 +187,12 @@ pub async fn insert(app: &App, tx: &mut Tx, caller: &Caller, new: NewAgent) -> R
 
     if let (true, Some(board)) = (new.quota, &new.board) {
         // Two leads' requests at once would both see room: one of them waits here.
-        sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended('agent quota ' || $1::text, 0))", board.id).execute(&mut **tx).await?;
+        sqlx::query!(
+            "SELECT pg_advisory_xact_lock(hashtextextended('agent quota ' || $1::text, 0))",
+            board.id
+        )
+        .execute(&mut **tx)
+        .await?;
         let workers = sqlx::query_scalar!(
             r#"SELECT count(*) AS "count!" FROM agent.agents WHERE board_id = $1 AND NOT is_board_lead AND deleting_at IS NULL"#,
             board_id
@@ -203,6 +228,12 @@ pub async fn insert(app: &App, tx: &mut Tx, caller: &Caller, new: NewAgent) -> R
     .fetch_one(&mut **tx)
     .await
     .map_err(conflict)?;
-    tx.record(caller, change("agent.created", &row).message(format!("Agent created: {}.", row.name)).after(&row.to_proto())).await?;
+    tx.record(
+        caller,
+        change("agent.created", &row)
+            .message(format!("Agent created: {}.", row.name))
+            .after(&row.to_proto()),
+    )
+    .await?;
     Ok(row)
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use chassis::{Error, Result, identity::uuid_of};
 use proto::{
     agent::v1::{
-        EnsureBoardLeadRequest, EnsureBoardLeadResponse, ListBoardAgentsRequest, LookupAgentsRequest, LookupAgentsResponse,
-        VerifyTokenRequest, VerifyTokenResponse, agent_directory_service_server::AgentDirectoryService,
+        EnsureBoardLeadRequest, EnsureBoardLeadResponse, ListBoardAgentsRequest, LookupAgentsRequest,
+        LookupAgentsResponse, VerifyTokenRequest, VerifyTokenResponse,
+        agent_directory_service_server::AgentDirectoryService,
     },
     identity::v1::Principal,
 };
@@ -29,7 +30,9 @@ pub struct Directory {
 impl Directory {
     async fn verify(&self, raw: &str) -> Result<Arc<Principal>> {
         let refused = || Error::unauthenticated("Unauthorized");
-        let Some((key_id, secret)) = token::split(raw) else { return Err(refused()) };
+        let Some((key_id, secret)) = token::split(raw) else {
+            return Err(refused());
+        };
         let fingerprint = Known::fingerprint(raw);
         let epoch = match self.app.known.recall(&fingerprint).await {
             Recall::Verified(agent, principal) => {
@@ -60,20 +63,38 @@ impl Directory {
             is_lead: row.is_board_lead,
             ..Principal::default()
         });
-        self.app.known.verified(fingerprint, row.id, principal.clone(), epoch).await;
+        self.app
+            .known
+            .verified(fingerprint, row.id, principal.clone(), epoch)
+            .await;
         self.app.touches.note(row.id);
         Ok(principal)
     }
 
-    async fn ensure_lead(&self, caller: &chassis::Caller, request: EnsureBoardLeadRequest) -> Result<EnsureBoardLeadResponse> {
+    async fn ensure_lead(
+        &self,
+        caller: &chassis::Caller,
+        request: EnsureBoardLeadRequest,
+    ) -> Result<EnsureBoardLeadResponse> {
         let board_id = uuid_of(&request.board_id)?;
         if let Some(row) = self.lead(board_id).await? {
-            return Ok(EnsureBoardLeadResponse { agent: Some(row.to_proto()), created: false });
+            return Ok(EnsureBoardLeadResponse {
+                agent: Some(row.to_proto()),
+                created: false,
+            });
         }
         let board = found(self.app.board(board_id).await)?.ok_or_else(|| Error::not_found("Board not found"))?;
         let organization = uuid_of(&board.organization_id)?;
         let name = if request.name.trim().is_empty() {
-            format!("{} Lead", board.name.chars().filter(|c| !c.is_control()).take(190).collect::<String>())
+            format!(
+                "{} Lead",
+                board
+                    .name
+                    .chars()
+                    .filter(|c| !c.is_control())
+                    .take(190)
+                    .collect::<String>()
+            )
         } else {
             request.name
         };
@@ -91,55 +112,94 @@ impl Directory {
             quota: false,
         };
         match create::create(&self.app, caller, new).await {
-            Ok(row) => Ok(EnsureBoardLeadResponse { agent: Some(row.to_proto()), created: true }),
+            Ok(row) => Ok(EnsureBoardLeadResponse {
+                agent: Some(row.to_proto()),
+                created: true,
+            }),
             // Somebody else made it meanwhile.
             Err(error) => match self.lead(board_id).await? {
-                Some(row) => Ok(EnsureBoardLeadResponse { agent: Some(row.to_proto()), created: false }),
+                Some(row) => Ok(EnsureBoardLeadResponse {
+                    agent: Some(row.to_proto()),
+                    created: false,
+                }),
                 None => Err(error),
             },
         }
     }
 
     async fn lead(&self, board: Uuid) -> Result<Option<AgentRow>> {
-        Ok(agents!("SELECT", "FROM agent.agents AS a WHERE a.board_id = $1 AND a.is_board_lead AND a.deleting_at IS NULL", board)
-            .fetch_optional(self.app.store.pool())
-            .await?)
+        Ok(agents!(
+            "SELECT",
+            "FROM agent.agents AS a WHERE a.board_id = $1 AND a.is_board_lead AND a.deleting_at IS NULL",
+            board
+        )
+        .fetch_optional(self.app.store.pool())
+        .await?)
     }
 }
 
 fn reply(rows: &[AgentRow]) -> Response<LookupAgentsResponse> {
-    Response::new(LookupAgentsResponse { agents: rows.iter().map(AgentRow::to_proto).collect() })
+    Response::new(LookupAgentsResponse {
+        agents: rows.iter().map(AgentRow::to_proto).collect(),
+    })
 }
 
 #[tonic::async_trait]
 impl AgentDirectoryService for Directory {
-    async fn verify_token(&self, request: Request<VerifyTokenRequest>) -> Result<Response<VerifyTokenResponse>, Status> {
+    async fn verify_token(
+        &self,
+        request: Request<VerifyTokenRequest>,
+    ) -> Result<Response<VerifyTokenResponse>, Status> {
         let principal = self.verify(&request.get_ref().token).await?;
-        Ok(Response::new(VerifyTokenResponse { principal: Some((*principal).clone()) }))
+        Ok(Response::new(VerifyTokenResponse {
+            principal: Some((*principal).clone()),
+        }))
     }
 
-    async fn lookup_agents(&self, request: Request<LookupAgentsRequest>) -> Result<Response<LookupAgentsResponse>, Status> {
+    async fn lookup_agents(
+        &self,
+        request: Request<LookupAgentsRequest>,
+    ) -> Result<Response<LookupAgentsResponse>, Status> {
         let request = request.into_inner();
         let organization = uuid_of(&request.organization_id)?;
-        let ids = request.agent_ids.iter().map(|id| uuid_of(id)).collect::<Result<Vec<_>>>()?;
-        let rows = agents!("SELECT", "FROM agent.agents AS a WHERE a.organization_id = $1 AND a.id = ANY($2)", organization, &ids)
-            .fetch_all(self.app.store.pool())
-            .await
-            .map_err(Error::from)?;
+        let ids = request
+            .agent_ids
+            .iter()
+            .map(|id| uuid_of(id))
+            .collect::<Result<Vec<_>>>()?;
+        let rows = agents!(
+            "SELECT",
+            "FROM agent.agents AS a WHERE a.organization_id = $1 AND a.id = ANY($2)",
+            organization,
+            &ids
+        )
+        .fetch_all(self.app.store.pool())
+        .await
+        .map_err(Error::from)?;
         Ok(reply(&rows))
     }
 
-    async fn ensure_board_lead(&self, request: Request<EnsureBoardLeadRequest>) -> Result<Response<EnsureBoardLeadResponse>, Status> {
+    async fn ensure_board_lead(
+        &self,
+        request: Request<EnsureBoardLeadRequest>,
+    ) -> Result<Response<EnsureBoardLeadResponse>, Status> {
         let caller = chassis::Caller::of(&request)?;
         Ok(Response::new(self.ensure_lead(&caller, request.into_inner()).await?))
     }
 
-    async fn list_board_agents(&self, request: Request<ListBoardAgentsRequest>) -> Result<Response<LookupAgentsResponse>, Status> {
+    async fn list_board_agents(
+        &self,
+        request: Request<ListBoardAgentsRequest>,
+    ) -> Result<Response<LookupAgentsResponse>, Status> {
         let board = uuid_of(&request.get_ref().board_id)?;
-        let rows = agents!("SELECT", "FROM agent.agents AS a WHERE a.board_id = $1 ORDER BY a.created_at, a.id", board)
-            .fetch_all(self.app.store.pool())
-            .await
-            .map_err(Error::from)?;
+        let rows = agents!(
+            "SELECT",
+            "FROM agent.agents AS a WHERE a.board_id = $1 ORDER BY a.created_at, a.id",
+            board
+        )
+        .fetch_all(self.app.store.pool())
+        .await
+        .map_err(Error::from)?;
         Ok(reply(&rows))
     }
 }

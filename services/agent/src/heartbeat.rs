@@ -32,7 +32,9 @@ pub async fn heartbeat(app: &App, caller: &Caller, agent: Uuid, status: Option<&
     .await?
     .ok_or_else(|| Error::not_found("Agent not found"))?;
     tell_status(&mut tx, caller, &row).await?;
-    let told = change("agent.heartbeat", &row).message(format!("Heartbeat received from {}.", row.name)).after(&row.to_proto());
+    let told = change("agent.heartbeat", &row)
+        .message(format!("Heartbeat received from {}.", row.name))
+        .after(&row.to_proto());
     tx.record(caller, told).await?;
     tx.commit().await?;
     if row.wake_attempts > 0 {

@@ -32,7 +32,10 @@ mod webhooks;
 pub static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
 /// What belongs to this service in the database.
-pub const SCHEMA: Schema = Schema { name: "agent", migrations: &MIGRATIONS };
+pub const SCHEMA: Schema = Schema {
+    name: "agent",
+    migrations: &MIGRATIONS,
+};
 
 /// The role of this service.
 pub fn role(context: &Context) -> Result<Role> {
@@ -41,20 +44,31 @@ pub fn role(context: &Context) -> Result<Role> {
     let feed = Feed::new(store.clone(), context.bus.clone()).until(context.stop.clone());
     let bus = context.bus.clone();
     let run = |app: &std::sync::Arc<app::App>| app.clone();
-    let (touching, silence, following, reconciling, tidying, sending) = (run(&app), run(&app), run(&app), run(&app), run(&app), run(&app));
+    let (touching, silence, following, reconciling, tidying, sending) =
+        (run(&app), run(&app), run(&app), run(&app), run(&app), run(&app));
     Ok(Role::new(app::NAME)
         .service(AgentServiceServer::new(agents::Agents { app: app.clone(), feed }))
         .service(TemplateServiceServer::new(sync::Templates { app: app.clone() }))
-        .service(AgentDirectoryServiceServer::new(directory::Directory { app: app.clone() }))
+        .service(AgentDirectoryServiceServer::new(directory::Directory {
+            app: app.clone(),
+        }))
         .consumer(context, consumers::places(&app))
         .consumer(context, consumers::notices(&app))
         .consumer(context, boards::changes(&app))
         .consumer(context, chat::messages(&app))
         .consumer(context, webhooks::receipts(&app))
-        .task("agent-touches", move |stop| presence::write_touches(touching.clone(), stop))
-        .task("agent-silence", move |stop| presence::watch_silence(silence.clone(), stop))
-        .task("agent-changes", move |stop| presence::follow_changes(following.clone(), bus.clone(), stop))
-        .task("agent-reconciler", move |stop| reconcile::run(reconciling.clone(), stop))
+        .task("agent-touches", move |stop| {
+            presence::write_touches(touching.clone(), stop)
+        })
+        .task("agent-silence", move |stop| {
+            presence::watch_silence(silence.clone(), stop)
+        })
+        .task("agent-changes", move |stop| {
+            presence::follow_changes(following.clone(), bus.clone(), stop)
+        })
+        .task("agent-reconciler", move |stop| {
+            reconcile::run(reconciling.clone(), stop)
+        })
         .task("agent-leftovers", move |stop| reconcile::tidy(tidying.clone(), stop))
         .task("agent-messages", move |stop| notify::run(sending.clone(), stop))
         .store(context, &store))

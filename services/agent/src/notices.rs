@@ -71,14 +71,18 @@ pub fn of_task(actor: Option<Uuid>, before: Option<&Task>, after: &Task, roster:
     let mut told: Vec<Notice> = Vec::new();
     let mut tell = |agent: &Member, reason: Reason| {
         if Some(agent.id) != actor && !told.iter().any(|notice| notice.agent == agent.id) {
-            told.push(Notice { agent: agent.id, reason });
+            told.push(Notice {
+                agent: agent.id,
+                reason,
+            });
         }
     };
     if let Some(owner) = owner
         && !same_owner
     {
         let by_lead = actor.is_some() && actor == lead.map(|lead| lead.id);
-        let sent_back = before.is_some_and(|before| before.status() == TaskStatus::Review) && after.status() == TaskStatus::Inbox;
+        let sent_back =
+            before.is_some_and(|before| before.status() == TaskStatus::Review) && after.status() == TaskStatus::Inbox;
         let reason = match after.status() {
             TaskStatus::Review if owner.is_lead => Some(Reason::ReadyForReview),
             _ if by_lead && sent_back => Some(Reason::Rework),
@@ -148,13 +152,23 @@ pub fn of_comment(author: Option<Uuid>, text: &str, task: &Task, roster: &[Membe
     let mentions = mentions(text);
     let not_author = |member: &&Member| Some(member.id) != author;
     if mentions.is_empty() {
-        return assignee(task, roster).filter(not_author).map(|owner| Notice { agent: owner.id, reason: Reason::Comment }).into_iter().collect();
+        return assignee(task, roster)
+            .filter(not_author)
+            .map(|owner| Notice {
+                agent: owner.id,
+                reason: Reason::Comment,
+            })
+            .into_iter()
+            .collect();
     }
     roster
         .iter()
         .filter(|member| mentions.iter().any(|mention| is_called(member, mention)))
         .filter(not_author)
-        .map(|member| Notice { agent: member.id, reason: Reason::Mention })
+        .map(|member| Notice {
+            agent: member.id,
+            reason: Reason::Mention,
+        })
         .collect()
 }
 
@@ -167,7 +181,10 @@ pub fn of_approval(approval: &Approval, roster: &[Member]) -> Vec<Notice> {
     roster
         .iter()
         .filter(|member| member.is_lead || Some(member.id) == asked)
-        .map(|member| Notice { agent: member.id, reason: Reason::ApprovalResolved })
+        .map(|member| Notice {
+            agent: member.id,
+            reason: Reason::ApprovalResolved,
+        })
         .collect()
 }
 
@@ -190,12 +207,30 @@ pub fn status_word(status: TaskStatus) -> String {
 /// The message about a task. `remark` is what the lead said last, for tasks that come back.
 pub fn task_text(reason: Reason, board: &str, task: &Task, remark: Option<&str>) -> String {
     let (header, action) = match reason {
-        Reason::NewTask => ("NEW TASK ADDED", "Take action: sort it. Assign it to the agent that fits, or say in a comment what is missing."),
-        Reason::BackInInbox => ("TASK BACK IN INBOX", "Take action: nobody works on it. Assign a new owner."),
-        Reason::ReadyForReview => ("TASK READY FOR LEAD REVIEW", "Take action: review it now. Accept it, or send it back with a comment that names what has to change."),
-        Reason::Rework => ("CHANGES REQUESTED", "Take action: read the comments, make the changes, and hand it over to review again."),
-        Reason::Started => ("TASK STARTED", "Take action: this task of yours was set to in progress. Go on with it now."),
-        _ => ("TASK ASSIGNED", "Take action: read it and its comments, set it to in progress, and begin."),
+        Reason::NewTask => (
+            "NEW TASK ADDED",
+            "Take action: sort it. Assign it to the agent that fits, or say in a comment what is missing.",
+        ),
+        Reason::BackInInbox => (
+            "TASK BACK IN INBOX",
+            "Take action: nobody works on it. Assign a new owner.",
+        ),
+        Reason::ReadyForReview => (
+            "TASK READY FOR LEAD REVIEW",
+            "Take action: review it now. Accept it, or send it back with a comment that names what has to change.",
+        ),
+        Reason::Rework => (
+            "CHANGES REQUESTED",
+            "Take action: read the comments, make the changes, and hand it over to review again.",
+        ),
+        Reason::Started => (
+            "TASK STARTED",
+            "Take action: this task of yours was set to in progress. Go on with it now.",
+        ),
+        _ => (
+            "TASK ASSIGNED",
+            "Take action: read it and its comments, set it to in progress, and begin.",
+        ),
     };
     let mut lines = vec![
         header.to_owned(),
@@ -210,7 +245,10 @@ pub fn task_text(reason: Reason, board: &str, task: &Task, remark: Option<&str>)
     if reason == Reason::Rework {
         lines.push(String::new());
         lines.push("Requested changes:".to_owned());
-        lines.push(remark.map_or_else(|| "See the comments of the task.".to_owned(), |text| excerpt(text, EXCERPT)));
+        lines.push(remark.map_or_else(
+            || "See the comments of the task.".to_owned(),
+            |text| excerpt(text, EXCERPT),
+        ));
     }
     lines.push(String::new());
     lines.push(action.to_owned());
@@ -256,7 +294,11 @@ pub fn approval_text(board: &str, approval: &Approval) -> String {
         [task] => lines.push(format!("Task ID: {task}")),
         tasks => lines.push(format!("Task IDs: {}", tasks.join(", "))),
     }
-    if let Some(reason) = approval.decision_reason.as_deref().filter(|text| !text.trim().is_empty()) {
+    if let Some(reason) = approval
+        .decision_reason
+        .as_deref()
+        .filter(|text| !text.trim().is_empty())
+    {
         lines.push(format!("Reason: {}", excerpt(reason, EXCERPT)));
     }
     lines.push(String::new());
@@ -273,7 +315,11 @@ pub fn approval_text(board: &str, approval: &Approval) -> String {
 
 /// The decision in the words of the API.
 pub fn decision_word(approval: &Approval) -> &'static str {
-    if approval.status() == ApprovalStatus::Approved { "approved" } else { "rejected" }
+    if approval.status() == ApprovalStatus::Approved {
+        "approved"
+    } else {
+        "rejected"
+    }
 }
 
 fn one_line(text: &str) -> String {

@@ -6,9 +6,21 @@ const BOB: Uuid = Uuid::from_u128(3);
 
 fn roster() -> Vec<Member> {
     vec![
-        Member { id: LEAD, name: "Grace Lead".into(), is_lead: true },
-        Member { id: ADA, name: "Ada Coder".into(), is_lead: false },
-        Member { id: BOB, name: "bob".into(), is_lead: false },
+        Member {
+            id: LEAD,
+            name: "Grace Lead".into(),
+            is_lead: true,
+        },
+        Member {
+            id: ADA,
+            name: "Ada Coder".into(),
+            is_lead: false,
+        },
+        Member {
+            id: BOB,
+            name: "bob".into(),
+            is_lead: false,
+        },
     ]
 }
 
@@ -64,7 +76,10 @@ fn task_changes_are_told_to_whom_they_concern() {
         let told: Vec<_> = told.into_iter().map(|notice| (notice.agent, notice.reason)).collect();
         assert_eq!(told, expected, "{name}");
     }
-    assert!(of_task(None, None, &task(Inbox, None), &[]).is_empty(), "a board without agents");
+    assert!(
+        of_task(None, None, &task(Inbox, None), &[]).is_empty(),
+        "a board without agents"
+    );
 }
 
 #[test]
@@ -99,16 +114,31 @@ fn comments_reach_the_mentioned_or_the_owner() {
         ("by full name", None, "@bob look", &[(BOB, Reason::Mention)]),
         ("by first name", None, "@ada look", &[(ADA, Reason::Mention)]),
         ("the lead by rank", Some(ADA), "@lead help", &[(LEAD, Reason::Mention)]),
-        ("several", Some(LEAD), "@ada @bob", &[(ADA, Reason::Mention), (BOB, Reason::Mention)]),
+        (
+            "several",
+            Some(LEAD),
+            "@ada @bob",
+            &[(ADA, Reason::Mention), (BOB, Reason::Mention)],
+        ),
         ("oneself", Some(BOB), "@bob", &[]),
         ("nobody known suppresses the owner's notice", None, "@carol", &[]),
     ];
     for (name, author, text, expected) in cases {
-        let told: Vec<_> = of_comment(author, text, &owned, &roster()).into_iter().map(|n| (n.agent, n.reason)).collect();
+        let told: Vec<_> = of_comment(author, text, &owned, &roster())
+            .into_iter()
+            .map(|n| (n.agent, n.reason))
+            .collect();
         assert_eq!(told, expected, "{name}");
     }
-    let nameless = [Member { id: BOB, name: " ".into(), is_lead: false }];
-    assert!(of_comment(None, "@lead @x", &owned, &nameless).is_empty(), "a blank name is never meant");
+    let nameless = [Member {
+        id: BOB,
+        name: " ".into(),
+        is_lead: false,
+    }];
+    assert!(
+        of_comment(None, "@lead @x", &owned, &nameless).is_empty(),
+        "a blank name is never meant"
+    );
 }
 
 #[test]
@@ -118,7 +148,12 @@ fn decisions_reach_the_lead_and_who_asked() {
         agent_id: agent.map(|id| id.to_string()),
         ..Approval::default()
     };
-    let told = |approval: &Approval| of_approval(approval, &roster()).iter().map(|notice| notice.agent).collect::<Vec<_>>();
+    let told = |approval: &Approval| {
+        of_approval(approval, &roster())
+            .iter()
+            .map(|notice| notice.agent)
+            .collect::<Vec<_>>()
+    };
     assert_eq!(told(&approval(ApprovalStatus::Approved, Some(ADA))), [LEAD, ADA]);
     assert_eq!(told(&approval(ApprovalStatus::Rejected, Some(LEAD))), [LEAD]);
     assert_eq!(told(&approval(ApprovalStatus::Rejected, None)), [LEAD]);
@@ -131,7 +166,16 @@ fn messages_have_the_layout_agents_parse() {
     rework.description = Some("d".repeat(600));
     let text = task_text(Reason::Rework, "Shop", &rework, Some("Add tests."));
     let lines: Vec<_> = text.lines().collect();
-    assert_eq!(lines[..5], ["CHANGES REQUESTED", "Board: Shop", "Task: Fix the login", "Task ID: t-1", "Status: inbox"]);
+    assert_eq!(
+        lines[..5],
+        [
+            "CHANGES REQUESTED",
+            "Board: Shop",
+            "Task: Fix the login",
+            "Task ID: t-1",
+            "Status: inbox"
+        ]
+    );
     assert_eq!(lines[5].chars().count(), "Description: ".len() + 500);
     assert!(lines[5].ends_with("d..."));
     assert_eq!(lines[6..9], ["", "Requested changes:", "Add tests."]);
@@ -151,7 +195,10 @@ fn messages_have_the_layout_agents_parse() {
     }
 
     let text = comment_text(Reason::Mention, "Shop", &rework, "User", &"c".repeat(501));
-    assert!(text.starts_with("TASK MENTION\nBoard: Shop\nTask: Fix the login\nTask ID: t-1\nFrom: User\n\n"), "{text}");
+    assert!(
+        text.starts_with("TASK MENTION\nBoard: Shop\nTask: Fix the login\nTask ID: t-1\nFrom: User\n\n"),
+        "{text}"
+    );
     assert!(text.contains(&format!("\nComment:\n{}...\n", "c".repeat(497))));
 
     let mut approval = Approval {

@@ -49,8 +49,14 @@ pub async fn queue(tx: &mut Tx, letters: &[Letter]) -> Result<()> {
     }
     let texts = |of: fn(&Letter) -> &str| letters.iter().map(|letter| of(letter).to_owned()).collect::<Vec<_>>();
     let event = |of: fn(&Letter) -> &Option<(&'static str, String)>| {
-        let kinds: Vec<Option<String>> = letters.iter().map(|letter| of(letter).as_ref().map(|(kind, _)| (*kind).to_owned())).collect();
-        let sentences: Vec<String> = letters.iter().map(|letter| of(letter).as_ref().map(|(_, text)| text.clone()).unwrap_or_default()).collect();
+        let kinds: Vec<Option<String>> = letters
+            .iter()
+            .map(|letter| of(letter).as_ref().map(|(kind, _)| (*kind).to_owned()))
+            .collect();
+        let sentences: Vec<String> = letters
+            .iter()
+            .map(|letter| of(letter).as_ref().map(|(_, text)| text.clone()).unwrap_or_default())
+            .collect();
         (kinds, sentences)
     };
     let ((sent, sent_text), (failed, failed_text)) = (event(|letter| &letter.sent), event(|letter| &letter.failed));
@@ -93,9 +99,11 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) -> Result<()> {
             sending.spawn(async move { deliver(&app, message).await });
         }
         if swept.elapsed() > KEEP {
-            sqlx::query!("DELETE FROM agent.messages WHERE state <> 'waiting' AND settled_at < now() - interval '7 days'")
-                .execute(app.store.pool())
-                .await?;
+            sqlx::query!(
+                "DELETE FROM agent.messages WHERE state <> 'waiting' AND settled_at < now() - interval '7 days'"
+            )
+            .execute(app.store.pool())
+            .await?;
             swept = tokio::time::Instant::now();
         }
         tokio::select! {
@@ -170,14 +178,22 @@ async fn deliver(app: &App, message: Message) -> Result<()> {
         deliver: message.deliver,
         idempotency_key: message.idempotency_key.clone(),
     };
-    let outcome = app.gateways(message.organization_id).send_message(request).await.map_err(chassis::Error::from);
+    let outcome = app
+        .gateways(message.organization_id)
+        .send_message(request)
+        .await
+        .map_err(chassis::Error::from);
     let now = OffsetDateTime::now_utc();
     let (state, next, error) = match &outcome {
         Ok(_) => ("sent", None, None),
         Err(error) if now - message.created_at > GIVE_UP => ("failed", None, Some(describe(error))),
         Err(error) => {
             let attempts = u32::try_from(message.attempts).unwrap_or(u32::MAX);
-            ("waiting", Some(now + backoff(attempts, RETRY.0, RETRY.1)), Some(describe(error)))
+            (
+                "waiting",
+                Some(now + backoff(attempts, RETRY.0, RETRY.1)),
+                Some(describe(error)),
+            )
         }
     };
     if let Some(error) = &error {
@@ -197,12 +213,21 @@ async fn deliver(app: &App, message: Message) -> Result<()> {
     .execute(&mut *tx)
     .await?;
     let told = match state {
-        "sent" => message.sent_event.as_deref().map(|kind| (kind, message.sent_text.clone())),
-        "failed" => message.failed_event.as_deref().map(|kind| (kind, format!("{} {}", message.failed_text, error.unwrap_or_default()))),
+        "sent" => message
+            .sent_event
+            .as_deref()
+            .map(|kind| (kind, message.sent_text.clone())),
+        "failed" => message
+            .failed_event
+            .as_deref()
+            .map(|kind| (kind, format!("{} {}", message.failed_text, error.unwrap_or_default()))),
         _ => None,
     };
     if let (1, Some((kind, sentence))) = (done.rows_affected(), told) {
-        let mut change = Change::new(kind, message.organization_id).agent(Some(message.agent_id)).gateway(message.gateway_id).message(sentence);
+        let mut change = Change::new(kind, message.organization_id)
+            .agent(Some(message.agent_id))
+            .gateway(message.gateway_id)
+            .message(sentence);
         if let Some(board) = message.board_id {
             change = change.board(board);
         }

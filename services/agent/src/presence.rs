@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use chassis::{Caller, Change, Result, Tx, bus::{Bus, GAP}};
+use chassis::{
+    Caller, Change, Result, Tx,
+    bus::{Bus, GAP},
+};
 use proto::{agent::v1::Agent, event::v1::Event};
 use tokio::{
     sync::{Notify, broadcast::error::RecvError},
@@ -65,7 +68,11 @@ impl Touches {
 
     /// The next sign of life of an agent is written whenever it comes: it was woken and is waited for.
     pub fn forget(&self, agent: Uuid) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).noted.remove(&agent);
+        self.state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .noted
+            .remove(&agent);
     }
 
     fn take(&self) -> Vec<Uuid> {
@@ -124,17 +131,27 @@ pub async fn tell_status(tx: &mut Tx, caller: &Caller, row: &AgentRow) -> Result
     if shown == row.shown_status {
         return Ok(false);
     }
-    sqlx::query!("UPDATE agent.agents SET shown_status = $2 WHERE id = $1", row.id, shown).execute(&mut **tx).await?;
+    sqlx::query!("UPDATE agent.agents SET shown_status = $2 WHERE id = $1", row.id, shown)
+        .execute(&mut **tx)
+        .await?;
     let after = row.to_proto();
-    let before = Agent { status: row.shown_status.clone(), ..after.clone() };
-    let change = change("agent.status_changed", row).message(format!("Agent {} is {shown}.", row.name)).before(&before).after(&after);
+    let before = Agent {
+        status: row.shown_status.clone(),
+        ..after.clone()
+    };
+    let change = change("agent.status_changed", row)
+        .message(format!("Agent {} is {shown}.", row.name))
+        .before(&before)
+        .after(&after);
     tx.record(caller, change).await?;
     Ok(true)
 }
 
 /// A change of an agent, with everything that places it.
 pub fn change(kind: &str, row: &AgentRow) -> Change {
-    let change = Change::new(kind, row.organization_id).agent(Some(row.id)).gateway(row.gateway_id);
+    let change = Change::new(kind, row.organization_id)
+        .agent(Some(row.id))
+        .gateway(row.gateway_id);
     match row.board_id {
         Some(board) => change.board(board),
         None => change,
@@ -183,7 +200,9 @@ pub async fn follow_changes(app: Arc<App>, bus: Arc<dyn Bus>, stop: Cancellation
                 Err(RecvError::Closed) => return Ok(()),
             },
         };
-        let Ok(agent) = Uuid::parse_str(&event.agent_id) else { continue };
+        let Ok(agent) = Uuid::parse_str(&event.agent_id) else {
+            continue;
+        };
         match event.r#type.as_str() {
             "agent.updated" | "agent.deleted" | "agent.token_rotated" => app.known.forget(agent),
             "agent.woken" => app.touches.forget(agent),
@@ -198,7 +217,12 @@ mod tests {
 
     #[test]
     fn signs_of_life_are_coalesced() {
-        let (touches, agent, other, start) = (Touches::default(), Uuid::from_u128(1), Uuid::from_u128(2), Instant::now());
+        let (touches, agent, other, start) = (
+            Touches::default(),
+            Uuid::from_u128(1),
+            Uuid::from_u128(2),
+            Instant::now(),
+        );
         touches.note_at(agent, start);
         touches.note_at(agent, start);
         touches.note_at(other, start);

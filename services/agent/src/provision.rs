@@ -2,8 +2,9 @@
 
 use chassis::{Error, Result, error::Kind};
 use proto::gateway::v1::{
-    AgentFile, AgentHeartbeatConfig, ConfigureHeartbeatsRequest, ConnectionPhase, EnsureAgentRequest, GatewayConnection,
-    LookupConnectionRequest, RemoveAgentRequest, ResetSessionRequest, SendMessageRequest, WriteAgentFilesRequest,
+    AgentFile, AgentHeartbeatConfig, ConfigureHeartbeatsRequest, ConnectionPhase, EnsureAgentRequest,
+    GatewayConnection, LookupConnectionRequest, RemoveAgentRequest, ResetSessionRequest, SendMessageRequest,
+    WriteAgentFilesRequest,
 };
 use secrecy::ExposeSecret;
 use serde_json::Value;
@@ -38,20 +39,40 @@ impl Failure {
             Kind::Invalid | Kind::Unprocessable | Kind::Precondition | Kind::Conflict => "Refused",
             _ => "Failed",
         };
-        Self { condition, reason: reason.to_owned(), message: describe(error) }
+        Self {
+            condition,
+            reason: reason.to_owned(),
+            message: describe(error),
+        }
     }
 }
 
 /// An error with its broken rules, in one line.
 pub fn describe(error: &Error) -> String {
-    let rules: Vec<_> = error.violations().iter().map(|violation| violation.message.as_str()).collect();
-    if rules.is_empty() { error.to_string() } else { rules.join(" ") }
+    let rules: Vec<_> = error
+        .violations()
+        .iter()
+        .map(|violation| violation.message.as_str())
+        .collect();
+    if rules.is_empty() {
+        error.to_string()
+    } else {
+        rules.join(" ")
+    }
 }
 
 /// Whether the gateway can be used; why not, with the remedy, otherwise.
 pub async fn connected(app: &App, organization: Uuid, gateway: Uuid) -> Result<(), Failure> {
-    let request = LookupConnectionRequest { gateway_id: gateway.to_string() };
-    match found(app.gateways(organization).lookup_connection(request).await.map(tonic::Response::into_inner).map_err(Error::from)) {
+    let request = LookupConnectionRequest {
+        gateway_id: gateway.to_string(),
+    };
+    match found(
+        app.gateways(organization)
+            .lookup_connection(request)
+            .await
+            .map(tonic::Response::into_inner)
+            .map_err(Error::from),
+    ) {
         Ok(Some(connection)) => usable(&connection),
         Ok(None) => Err(Failure {
             condition: "GatewayConnected",
@@ -72,11 +93,19 @@ fn usable(connection: &GatewayConnection) -> Result<(), Failure> {
         ConnectionPhase::Connecting | ConnectionPhase::Unspecified => ("Connecting", "The gateway is being connected."),
     };
     let mut message = what.to_owned();
-    for part in [&connection.error, &connection.remedy].into_iter().flatten().filter(|part| !part.trim().is_empty()) {
+    for part in [&connection.error, &connection.remedy]
+        .into_iter()
+        .flatten()
+        .filter(|part| !part.trim().is_empty())
+    {
         message.push(' ');
         message.push_str(part.trim());
     }
-    Err(Failure { condition: "GatewayConnected", reason: reason.to_owned(), message })
+    Err(Failure {
+        condition: "GatewayConnected",
+        reason: reason.to_owned(),
+        message,
+    })
 }
 
 /// An agent as its gateway should have it.
@@ -118,7 +147,13 @@ pub async fn plan(app: &App, row: &AgentRow, bootstrap: bool) -> Result<Plan> {
     let workspace = row.seat().workspace(&gateway.workspace_root);
     let heartbeat = rules::effective_heartbeat(row.heartbeat_config.as_ref());
     let digest = digest(&files, &row.name, &workspace, &heartbeat);
-    Ok(Plan { agent_key: rules::agent_key_of(&row.session_key).to_owned(), workspace, heartbeat, files, digest })
+    Ok(Plan {
+        agent_key: rules::agent_key_of(&row.session_key).to_owned(),
+        workspace,
+        heartbeat,
+        files,
+        digest,
+    })
 }
 
 /// What [`ensure`] found.
@@ -140,7 +175,12 @@ pub async fn ensure(app: &App, row: &AgentRow, plan: &Plan) -> Result<Ensured, F
         name: row.name.clone(),
         workspace: plan.workspace.clone(),
     };
-    match app.gateways(row.organization_id).ensure_agent(request).await.map(tonic::Response::into_inner) {
+    match app
+        .gateways(row.organization_id)
+        .ensure_agent(request)
+        .await
+        .map(tonic::Response::into_inner)
+    {
         Ok(done) if done.created => Ok(Ensured::Created),
         Ok(done) if done.updated => Ok(Ensured::Changed),
         Ok(_) => Ok(Ensured::Unchanged),
@@ -164,7 +204,11 @@ pub async fn write(app: &App, row: &AgentRow, plan: &Plan, overwrite: bool) -> R
             keep_existing: !overwrite && kept(row, file.name),
         })
         .collect();
-    let request = WriteAgentFilesRequest { gateway_id: row.gateway_id.to_string(), agent_key: plan.agent_key.clone(), files };
+    let request = WriteAgentFilesRequest {
+        gateway_id: row.gateway_id.to_string(),
+        agent_key: plan.agent_key.clone(),
+        files,
+    };
     match app.gateways(row.organization_id).write_agent_files(request).await {
         Ok(done) => Ok(done.into_inner().written),
         Err(status) => Err(Failure::of("FilesWritten", &status.into())),
@@ -189,8 +233,16 @@ pub async fn configure(app: &App, row: &AgentRow, plan: &Plan) -> Result<bool, F
 
 /// Starts the agent's session afresh.
 pub async fn reset_session(app: &App, row: &AgentRow) -> Result<(), Failure> {
-    let request = ResetSessionRequest { gateway_id: row.gateway_id.to_string(), session_key: row.session_key.clone() };
-    match found(app.gateways(row.organization_id).reset_session(request).await.map_err(Error::from)) {
+    let request = ResetSessionRequest {
+        gateway_id: row.gateway_id.to_string(),
+        session_key: row.session_key.clone(),
+    };
+    match found(
+        app.gateways(row.organization_id)
+            .reset_session(request)
+            .await
+            .map_err(Error::from),
+    ) {
         Ok(_) => Ok(()),
         Err(error) => Err(Failure::of("Woken", &error)),
     }
@@ -229,7 +281,13 @@ pub async fn remove(app: &App, organization: Uuid, gateway: Uuid, agent_key: &st
         agent_key: agent_key.to_owned(),
         session_key: session_key.to_owned(),
     };
-    found(app.gateways(organization).remove_agent(request).await.map_err(Error::from)).map(drop)
+    found(
+        app.gateways(organization)
+            .remove_agent(request)
+            .await
+            .map_err(Error::from),
+    )
+    .map(drop)
 }
 
 #[cfg(test)]
@@ -255,7 +313,11 @@ mod tests {
         ] {
             let failure = usable(&connection(phase)).expect_err("not usable");
             assert_eq!(failure.reason, reason);
-            assert!(failure.message.contains("pairing required") && failure.message.ends_with("approve 7`."), "{}", failure.message);
+            assert!(
+                failure.message.contains("pairing required") && failure.message.ends_with("approve 7`."),
+                "{}",
+                failure.message
+            );
         }
     }
 
@@ -269,9 +331,18 @@ mod tests {
 
     #[test]
     fn failures_tell_the_broken_rule() {
-        let error = Error::invalid("soul_template", "soul_template cannot be rendered: `x` is not defined on line 3.");
+        let error = Error::invalid(
+            "soul_template",
+            "soul_template cannot be rendered: `x` is not defined on line 3.",
+        );
         let failure = Failure::of("FilesWritten", &error);
-        assert_eq!((failure.reason.as_str(), failure.message.contains("line 3")), ("Refused", true));
-        assert_eq!(Failure::of("Created", &Error::gateway("no such method")).reason, "GatewayRefused");
+        assert_eq!(
+            (failure.reason.as_str(), failure.message.contains("line 3")),
+            ("Refused", true)
+        );
+        assert_eq!(
+            Failure::of("Created", &Error::gateway("no such method")).reason,
+            "GatewayRefused"
+        );
     }
 }

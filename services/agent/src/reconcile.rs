@@ -94,7 +94,12 @@ async fn claim(app: &App, most: usize) -> Result<Vec<Claimed>> {
 /// How a pass ended.
 enum End {
     /// Everything is as it should be; look again at this time, if any.
-    Converged { next: Option<OffsetDateTime>, woken: bool, gave_up: bool, digest: Option<String> },
+    Converged {
+        next: Option<OffsetDateTime>,
+        woken: bool,
+        gave_up: bool,
+        digest: Option<String>,
+    },
     /// A step failed.
     Failed(Failure),
     /// The agent is off its gateway, or its gateway is out of reach for good; the note says which.
@@ -114,14 +119,28 @@ struct Pass<'a> {
 impl<'a> Pass<'a> {
     fn new(app: &'a App, claimed: Claimed) -> Self {
         let conditions = claimed.row.conditions();
-        Self { app, row: claimed.row, lease: claimed.lease, conditions }
+        Self {
+            app,
+            row: claimed.row,
+            lease: claimed.lease,
+            conditions,
+        }
     }
 
     async fn run(mut self) -> Result<()> {
-        let end = if self.row.deleting_at.is_some() { self.remove().await } else { self.converge().await };
+        let end = if self.row.deleting_at.is_some() {
+            self.remove().await
+        } else {
+            self.converge().await
+        };
         let end = end.unwrap_or_else(End::Failed);
         match end {
-            End::Converged { next, woken, gave_up, digest } => self.converged(next, woken, gave_up, digest).await,
+            End::Converged {
+                next,
+                woken,
+                gave_up,
+                digest,
+            } => self.converged(next, woken, gave_up, digest).await,
             End::Failed(failure) => self.failed(failure).await,
             End::Removed(note) => self.removed(note).await,
             End::Lost => Ok(()),
@@ -129,7 +148,14 @@ impl<'a> Pass<'a> {
     }
 
     fn set(&mut self, condition: &'static str, reason: &str, message: &str) {
-        set_condition(&mut self.conditions, condition, "true", reason, message, OffsetDateTime::now_utc());
+        set_condition(
+            &mut self.conditions,
+            condition,
+            "true",
+            reason,
+            message,
+            OffsetDateTime::now_utc(),
+        );
     }
 
     /// Keeps the lease and shows how far this pass has come. `false`: the lease is somebody else's now.
@@ -153,16 +179,44 @@ impl<'a> Pass<'a> {
     async fn converge(&mut self) -> Result<End, Failure> {
         let wishes = self.row.wishes();
         let is_new = self.row.observed_generation == 0;
-        let pending = self.row.observed_generation < self.row.desired_generation || self.row.applied_digest.is_none() || wishes.verify;
-        let check = rules::check_in(self.row.wake_attempts, self.row.last_wake_at, self.row.last_seen_at, OffsetDateTime::now_utc());
+        let pending = self.row.observed_generation < self.row.desired_generation
+            || self.row.applied_digest.is_none()
+            || wishes.verify;
+        let check = rules::check_in(
+            self.row.wake_attempts,
+            self.row.last_wake_at,
+            self.row.last_seen_at,
+            OffsetDateTime::now_utc(),
+        );
         if check == CheckIn::Settled {
             self.row.wake_attempts = 0;
         }
         if !pending && !wishes.wake {
             match check {
-                CheckIn::Settled => return Ok(End::Converged { next: None, woken: false, gave_up: false, digest: None }),
-                CheckIn::Waiting(until) => return Ok(End::Converged { next: Some(until), woken: false, gave_up: false, digest: None }),
-                CheckIn::GiveUp => return Ok(End::Converged { next: None, woken: false, gave_up: true, digest: None }),
+                CheckIn::Settled => {
+                    return Ok(End::Converged {
+                        next: None,
+                        woken: false,
+                        gave_up: false,
+                        digest: None,
+                    });
+                }
+                CheckIn::Waiting(until) => {
+                    return Ok(End::Converged {
+                        next: Some(until),
+                        woken: false,
+                        gave_up: false,
+                        digest: None,
+                    });
+                }
+                CheckIn::GiveUp => {
+                    return Ok(End::Converged {
+                        next: None,
+                        woken: false,
+                        gave_up: true,
+                        digest: None,
+                    });
+                }
                 CheckIn::WakeAgain => {}
             }
         }
@@ -179,21 +233,48 @@ impl<'a> Pass<'a> {
             }
         }
         if !wishes.wake && !matches!(check, CheckIn::WakeAgain) {
-            let next = if let CheckIn::Waiting(until) = check { Some(until) } else { None };
-            return Ok(End::Converged { next, woken: false, gave_up: false, digest });
+            let next = if let CheckIn::Waiting(until) = check {
+                Some(until)
+            } else {
+                None
+            };
+            return Ok(End::Converged {
+                next,
+                woken: false,
+                gave_up: false,
+                digest,
+            });
         }
         let number = if wishes.wake { 1 } else { self.row.wake_attempts + 1 };
         provision::wake(self.app, &self.row, is_new, number).await?;
         self.row.wake_attempts = number;
-        self.set("Woken", "Sent", &format!("Wake-up {number} of {} was sent.", rules::MAX_WAKES));
+        self.set(
+            "Woken",
+            "Sent",
+            &format!("Wake-up {number} of {} was sent.", rules::MAX_WAKES),
+        );
         let waiting = format!("The agent has {} seconds to call.", rules::CHECK_IN.as_secs());
-        set_condition(&mut self.conditions, "CheckedIn", "unknown", "Waiting", &waiting, OffsetDateTime::now_utc());
-        Ok(End::Converged { next: Some(OffsetDateTime::now_utc() + rules::CHECK_IN), woken: true, gave_up: false, digest })
+        set_condition(
+            &mut self.conditions,
+            "CheckedIn",
+            "unknown",
+            "Waiting",
+            &waiting,
+            OffsetDateTime::now_utc(),
+        );
+        Ok(End::Converged {
+            next: Some(OffsetDateTime::now_utc() + rules::CHECK_IN),
+            woken: true,
+            gave_up: false,
+            digest,
+        })
     }
 
     /// Agent, files and heartbeat. Answers the digest of what is there now; `None` when the lease was lost.
     async fn apply(&mut self, overwrite: bool, bootstrap: bool) -> Result<Option<String>, Failure> {
-        let plan = provision::plan(self.app, &self.row, bootstrap).await.map_err(|error| Failure::of("FilesWritten", &error))?;
+        let plan = provision::plan(self.app, &self.row, bootstrap)
+            .await
+            .map_err(|error| Failure::of("FilesWritten", &error))?;
         let ensured = provision::ensure(self.app, &self.row, &plan).await?;
         let (reason, message) = match ensured {
             Ensured::Created => ("Created", "The agent was created on the gateway."),
@@ -211,29 +292,68 @@ impl<'a> Pass<'a> {
             return Ok(Some(plan.digest));
         }
         let written = provision::write(self.app, &self.row, &plan, overwrite || ensured == Ensured::Created).await?;
-        let message = if written.is_empty() { "No file differed.".to_owned() } else { format!("Written: {}.", written.join(", ")) };
-        self.set("FilesWritten", if written.is_empty() { "Unchanged" } else { "Written" }, &message);
+        let message = if written.is_empty() {
+            "No file differed.".to_owned()
+        } else {
+            format!("Written: {}.", written.join(", "))
+        };
+        self.set(
+            "FilesWritten",
+            if written.is_empty() { "Unchanged" } else { "Written" },
+            &message,
+        );
         if !self.step("FilesWritten").await? {
             return Ok(None);
         }
         let changed = provision::configure(self.app, &self.row, &plan).await?;
-        let every = plan.heartbeat.get("every").and_then(serde_json::Value::as_str).unwrap_or_default();
-        self.set("HeartbeatConfigured", if changed { "Configured" } else { "Unchanged" }, &format!("The gateway wakes it every {every}."));
+        let every = plan
+            .heartbeat
+            .get("every")
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or_default();
+        self.set(
+            "HeartbeatConfigured",
+            if changed { "Configured" } else { "Unchanged" },
+            &format!("The gateway wakes it every {every}."),
+        );
         Ok(Some(plan.digest))
     }
 
-    async fn converged(mut self, next: Option<OffsetDateTime>, woken: bool, gave_up: bool, digest: Option<String>) -> Result<()> {
+    async fn converged(
+        mut self,
+        next: Option<OffsetDateTime>,
+        woken: bool,
+        gave_up: bool,
+        digest: Option<String>,
+    ) -> Result<()> {
         const SILENT: &str = "The agent did not call after three wake-ups. Look at its session on the gateway: does it have a model, and can it \
                               reach Mission Control? Then update the agent with force.";
         let observed = digest.is_some();
         let now = OffsetDateTime::now_utc();
         if gave_up {
             set_condition(&mut self.conditions, "CheckedIn", "false", "Silent", SILENT, now);
-        } else if next.is_none() && self.row.last_wake_at.is_some_and(|woken| rules::answered(woken, self.row.last_seen_at)) {
-            set_condition(&mut self.conditions, "CheckedIn", "true", "Seen", "The agent calls.", now);
+        } else if next.is_none()
+            && self
+                .row
+                .last_wake_at
+                .is_some_and(|woken| rules::answered(woken, self.row.last_seen_at))
+        {
+            set_condition(
+                &mut self.conditions,
+                "CheckedIn",
+                "true",
+                "Seen",
+                "The agent calls.",
+                now,
+            );
         }
         // What was wished for meanwhile stays.
-        let fulfilled: Vec<String> = self.row.wishes.as_object().map(|wishes| wishes.keys().cloned().collect()).unwrap_or_default();
+        let fulfilled: Vec<String> = self
+            .row
+            .wishes
+            .as_object()
+            .map(|wishes| wishes.keys().cloned().collect())
+            .unwrap_or_default();
         let caller = self.app.itself(self.row.organization_id);
         let mut tx = self.app.store.begin().await?;
         let row = agents!(
@@ -270,11 +390,15 @@ impl<'a> Pass<'a> {
         .await?;
         let Some(row) = row else { return Ok(()) };
         if observed && self.row.observed_generation < self.row.desired_generation {
-            let told = change("agent.provisioned", &row).message(format!("Agent {} is set up on its gateway.", row.name)).after(&row.to_proto());
+            let told = change("agent.provisioned", &row)
+                .message(format!("Agent {} is set up on its gateway.", row.name))
+                .after(&row.to_proto());
             tx.record(&caller, told).await?;
         }
         if woken {
-            let told = change("agent.woken", &row).message(format!("Wake-up sent to {}.", row.name)).after(&row.to_proto());
+            let told = change("agent.woken", &row)
+                .message(format!("Wake-up sent to {}.", row.name))
+                .after(&row.to_proto());
             tx.record(&caller, told).await?;
             self.app.touches.forget(row.id);
         }
@@ -285,14 +409,33 @@ impl<'a> Pass<'a> {
     async fn failed(mut self, failure: Failure) -> Result<()> {
         let now = OffsetDateTime::now_utc();
         if self.row.deleting_at.is_some_and(|since| now - since > REMOVE_WITHIN) {
-            return self.removed("; its gateway could not be told, so that its files may still be there").await;
+            return self
+                .removed("; its gateway could not be told, so that its files may still be there")
+                .await;
         }
-        set_condition(&mut self.conditions, failure.condition, "false", &failure.reason, &failure.message, now);
+        set_condition(
+            &mut self.conditions,
+            failure.condition,
+            "false",
+            &failure.reason,
+            &failure.message,
+            now,
+        );
         // What comes after the failed step is not known any more, unless it was true and still may be.
-        let reached = CONDITIONS.iter().position(|kind| *kind == failure.condition).unwrap_or(0);
+        let reached = CONDITIONS
+            .iter()
+            .position(|kind| *kind == failure.condition)
+            .unwrap_or(0);
         for kind in &CONDITIONS[reached + 1..] {
             if !self.conditions.iter().any(|condition| condition.kind == *kind) {
-                set_condition(&mut self.conditions, kind, "unknown", "Waiting", "An earlier step comes first.", now);
+                set_condition(
+                    &mut self.conditions,
+                    kind,
+                    "unknown",
+                    "Waiting",
+                    "An earlier step comes first.",
+                    now,
+                );
             }
         }
         let attempts = self.row.attempts.saturating_add(1);
@@ -301,7 +444,11 @@ impl<'a> Pass<'a> {
         // Every cause is told once until the agent converges; a gateway on its way up is no failure.
         let known = self.row.last_failure.as_deref().unwrap_or_default();
         let is_news = failure.reason != "Connecting" && !known.split(' ').any(|known| known == cause);
-        let causes = if is_news { format!("{known} {cause}").trim().to_owned() } else { known.to_owned() };
+        let causes = if is_news {
+            format!("{known} {cause}").trim().to_owned()
+        } else {
+            known.to_owned()
+        };
         tracing::warn!(agent = %self.row.id, gateway = %self.row.gateway_id, condition = failure.condition, reason = failure.reason, attempts, "an agent could not be reconciled");
         let mut tx = self.app.store.begin().await?;
         let row = agents!(
@@ -326,9 +473,17 @@ impl<'a> Pass<'a> {
             && is_news
         {
             let caller = self.app.itself(row.organization_id);
-            let (kind, verb) = if row.deleting_at.is_some() { ("agent.delete_failed", "removed from") } else { ("agent.provision_failed", "set up on") };
-            let sentence = format!("Agent {} could not be {verb} its gateway: {}", row.name, failure.message);
-            tx.record(&caller, change(kind, &row).message(sentence).after(&row.to_proto())).await?;
+            let (kind, verb) = if row.deleting_at.is_some() {
+                ("agent.delete_failed", "removed from")
+            } else {
+                ("agent.provision_failed", "set up on")
+            };
+            let sentence = format!(
+                "Agent {} could not be {verb} its gateway: {}",
+                row.name, failure.message
+            );
+            tx.record(&caller, change(kind, &row).message(sentence).after(&row.to_proto()))
+                .await?;
         }
         tx.commit().await
     }
@@ -340,14 +495,26 @@ impl<'a> Pass<'a> {
             Ok(()) => {}
             Err(failure) if failure.reason == "GatewayMissing" => return Ok(End::Removed("; its gateway is gone")),
             // It never got there: nothing waits for the gateway.
-            Err(_) if row.observed_generation == 0 && !self.conditions.iter().any(|known| known.kind == "Created" && known.status == "true") => {
+            Err(_)
+                if row.observed_generation == 0
+                    && !self
+                        .conditions
+                        .iter()
+                        .any(|known| known.kind == "Created" && known.status == "true") =>
+            {
                 return Ok(End::Removed(""));
             }
             Err(failure) => return Err(failure),
         }
-        provision::remove(self.app, row.organization_id, row.gateway_id, rules::agent_key_of(&row.session_key), &row.session_key)
-            .await
-            .map_err(|error| Failure::of("Created", &error))?;
+        provision::remove(
+            self.app,
+            row.organization_id,
+            row.gateway_id,
+            rules::agent_key_of(&row.session_key),
+            &row.session_key,
+        )
+        .await
+        .map_err(|error| Failure::of("Created", &error))?;
         Ok(End::Removed(""))
     }
 
@@ -363,9 +530,13 @@ impl<'a> Pass<'a> {
 
 /// Deletes a row and tells of it.
 pub async fn delete(tx: &mut Tx, caller: &Caller, row: &AgentRow, note: &str) -> Result<()> {
-    let done = sqlx::query!("DELETE FROM agent.agents WHERE id = $1", row.id).execute(&mut **tx).await?;
+    let done = sqlx::query!("DELETE FROM agent.agents WHERE id = $1", row.id)
+        .execute(&mut **tx)
+        .await?;
     if done.rows_affected() == 1 {
-        let told = change("agent.deleted", row).message(format!("Deleted agent {}{note}.", row.name)).before(&row.to_proto());
+        let told = change("agent.deleted", row)
+            .message(format!("Deleted agent {}{note}.", row.name))
+            .before(&row.to_proto());
         tx.record(caller, told).await?;
     }
     Ok(())
@@ -382,13 +553,22 @@ pub async fn tidy(app: Arc<App>, stop: CancellationToken) -> Result<()> {
         .fetch_all(app.store.pool())
         .await?;
         for left in due {
-            let gone = provision::remove(&app, left.organization_id, left.gateway_id, &left.agent_key, &left.session_key).await;
+            let gone = provision::remove(
+                &app,
+                left.organization_id,
+                left.gateway_id,
+                &left.agent_key,
+                &left.session_key,
+            )
+            .await;
             let old = OffsetDateTime::now_utc() - left.created_at > time::Duration::DAY;
             if let Err(error) = &gone {
                 tracing::warn!(gateway = %left.gateway_id, agent_key = left.agent_key, %error, "an agent that moved is still on its old gateway");
             }
             if gone.is_ok() || old {
-                sqlx::query!("DELETE FROM agent.leftovers WHERE id = $1", left.id).execute(app.store.pool()).await?;
+                sqlx::query!("DELETE FROM agent.leftovers WHERE id = $1", left.id)
+                    .execute(app.store.pool())
+                    .await?;
             }
         }
         let _ = tokio::time::timeout(Duration::from_secs(5), stop.cancelled()).await;

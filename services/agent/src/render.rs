@@ -31,7 +31,11 @@ const TEMPLATES: [(&str, &str); 8] = [
 /// Parts of an identity profile that templates can use: key, variable, and what it is when absent.
 const IDENTITY: [(&str, &str, &str); 10] = [
     ("role", "identity_role", "Generalist"),
-    ("communication_style", "identity_communication_style", "direct, concise, practical"),
+    (
+        "communication_style",
+        "identity_communication_style",
+        "direct, concise, practical",
+    ),
     ("emoji", "identity_emoji", ":gear:"),
     ("autonomy_level", "identity_autonomy_level", ""),
     ("verbosity", "identity_verbosity", ""),
@@ -79,7 +83,12 @@ impl Default for Renderer {
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
         environment.set_fuel(Some(FUEL));
         // Block tags stand on lines of their own and leave none behind.
-        match SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true).build() {
+        match SyntaxConfig::builder()
+            .trim_blocks(true)
+            .lstrip_blocks(true)
+            .keep_trailing_newline(true)
+            .build()
+        {
             Ok(syntax) => environment.set_syntax(syntax),
             Err(error) => unreachable!("the default delimiters are valid: {error}"),
         }
@@ -100,7 +109,11 @@ impl Renderer {
         let mut files = Vec::with_capacity(TEMPLATES.len());
         for (name, _) in TEMPLATES {
             let own = match name {
-                "IDENTITY.md" => scene.agent.identity_template.as_deref().map(|text| ("identity_template", text)),
+                "IDENTITY.md" => scene
+                    .agent
+                    .identity_template
+                    .as_deref()
+                    .map(|text| ("identity_template", text)),
                 "SOUL.md" => scene.agent.soul_template.as_deref().map(|text| ("soul_template", text)),
                 "BOOTSTRAP.md" if !(bootstrap && scene.agent.is_board_lead) => continue,
                 _ => None,
@@ -115,7 +128,10 @@ impl Renderer {
             };
             let content = content.trim();
             if !content.is_empty() {
-                files.push(File { name, content: format!("{content}\n") });
+                files.push(File {
+                    name,
+                    content: format!("{content}\n"),
+                });
             }
         }
         Ok(files)
@@ -124,7 +140,10 @@ impl Renderer {
     /// Renders the templates an agent brings; what is wrong with them is told by field, line and variable.
     pub fn check(&self, scene: &Scene<'_>) -> Result<()> {
         let context = context(scene);
-        for (field, source) in [("identity_template", &scene.agent.identity_template), ("soul_template", &scene.agent.soul_template)] {
+        for (field, source) in [
+            ("identity_template", &scene.agent.identity_template),
+            ("soul_template", &scene.agent.soul_template),
+        ] {
             if let Some(source) = source {
                 self.custom(field, source, &context)?;
             }
@@ -138,14 +157,24 @@ impl Renderer {
             let what = match error.kind() {
                 ErrorKind::UndefinedError if !unknown.is_empty() => {
                     let known: Vec<_> = context.keys().copied().collect();
-                    format!("{} is not defined{line}; the variables are {}", unknown.join(", "), known.join(", "))
+                    format!(
+                        "{} is not defined{line}; the variables are {}",
+                        unknown.join(", "),
+                        known.join(", ")
+                    )
                 }
                 ErrorKind::OutOfFuel => format!("it runs too long{line}; make its loops shorter"),
-                kind => format!("{}{line}", error.detail().map_or_else(|| kind.to_string(), str::to_owned)),
+                kind => format!(
+                    "{}{line}",
+                    error.detail().map_or_else(|| kind.to_string(), str::to_owned)
+                ),
             };
             Error::invalid(field, format!("{field} cannot be rendered: {what}."))
         };
-        let template = self.environment.template_from_named_str(field, source).map_err(|error| fault(&error, &[]))?;
+        let template = self
+            .environment
+            .template_from_named_str(field, source)
+            .map_err(|error| fault(&error, &[]))?;
         let rendered = template.render(context).map_err(|error| {
             let mut unknown: Vec<String> = template
                 .undeclared_variables(false)
@@ -157,7 +186,10 @@ impl Renderer {
             fault(&error, &unknown)
         })?;
         if rendered.len() > MAX_BYTES {
-            return Err(Error::invalid(field, format!("{field} renders to {} bytes; the most is {MAX_BYTES}.", rendered.len())));
+            return Err(Error::invalid(
+                field,
+                format!("{field} renders to {} bytes; the most is {MAX_BYTES}.", rendered.len()),
+            ));
         }
         Ok(rendered)
     }
@@ -202,17 +234,35 @@ fn context(scene: &Scene<'_>) -> BTreeMap<&'static str, String> {
         ("session_key", agent.session_key.clone()),
         ("base_url", scene.base_url.to_owned()),
         ("auth_token", scene.token.to_owned()),
-        ("main_session_key", crate::rules::Seat::Main { gateway: agent.gateway_id }.session_key()),
-        ("workspace_root", gateway.workspace_root.trim_end_matches('/').to_owned()),
+        (
+            "main_session_key",
+            crate::rules::Seat::Main {
+                gateway: agent.gateway_id,
+            }
+            .session_key(),
+        ),
+        (
+            "workspace_root",
+            gateway.workspace_root.trim_end_matches('/').to_owned(),
+        ),
         ("workspace", workspace.clone()),
     ]);
     values.extend(person(scene.owner));
     for (key, name, absent) in IDENTITY {
-        let given = agent.identity_profile.as_ref().and_then(|profile| profile.get(key)).and_then(Value::as_str).map(str::trim);
+        let given = agent
+            .identity_profile
+            .as_ref()
+            .and_then(|profile| profile.get(key))
+            .and_then(Value::as_str)
+            .map(str::trim);
         values.insert(name, given.filter(|text| !text.is_empty()).unwrap_or(absent).to_owned());
     }
     if let Some(board) = scene.board {
-        let metrics = board.success_metrics.as_deref().map_or("{}".into(), String::from_utf8_lossy).into_owned();
+        let metrics = board
+            .success_metrics
+            .as_deref()
+            .map_or("{}".into(), String::from_utf8_lossy)
+            .into_owned();
         values.extend([
             ("is_board_lead", agent.is_board_lead.to_string()),
             ("workspace_path", workspace),
@@ -221,16 +271,31 @@ fn context(scene: &Scene<'_>) -> BTreeMap<&'static str, String> {
             ("board_type", board.board_type.clone()),
             ("board_objective", board.objective.clone().unwrap_or_default()),
             ("board_success_metrics", metrics),
-            ("board_target_date", board.target_date.as_ref().and_then(moment_text).unwrap_or_default()),
+            (
+                "board_target_date",
+                board.target_date.as_ref().and_then(moment_text).unwrap_or_default(),
+            ),
             ("board_goal_confirmed", board.goal_confirmed.to_string()),
-            ("board_rule_require_approval_for_done", board.require_approval_for_done.to_string()),
-            ("board_rule_require_review_before_done", board.require_review_before_done.to_string()),
-            ("board_rule_comment_required_for_review", board.comment_required_for_review.to_string()),
+            (
+                "board_rule_require_approval_for_done",
+                board.require_approval_for_done.to_string(),
+            ),
+            (
+                "board_rule_require_review_before_done",
+                board.require_review_before_done.to_string(),
+            ),
+            (
+                "board_rule_comment_required_for_review",
+                board.comment_required_for_review.to_string(),
+            ),
             (
                 "board_rule_block_status_changes_with_pending_approval",
                 board.block_status_changes_with_pending_approval.to_string(),
             ),
-            ("board_rule_only_lead_can_change_status", board.only_lead_can_change_status.to_string()),
+            (
+                "board_rule_only_lead_can_change_status",
+                board.only_lead_can_change_status.to_string(),
+            ),
             ("board_rule_max_agents", board.max_agents.to_string()),
             // Souls by role come from a directory that is not part of this installation.
             ("directory_role_soul_markdown", String::new()),
@@ -247,10 +312,14 @@ fn person(user: &User) -> [(&'static str, String); 6] {
     let first = |words: &str| words.split_whitespace().next().unwrap_or_default().to_owned();
     let (email, full) = (text(&user.email), text(&user.name));
     let name = if full.is_empty() { email.clone() } else { full.clone() };
-    let preferred = [first(&text(&user.preferred_name)), if full.contains('@') { local(&full) } else { first(&full) }, local(&email)]
-        .into_iter()
-        .find(|candidate| !candidate.is_empty())
-        .unwrap_or_default();
+    let preferred = [
+        first(&text(&user.preferred_name)),
+        if full.contains('@') { local(&full) } else { first(&full) },
+        local(&email),
+    ]
+    .into_iter()
+    .find(|candidate| !candidate.is_empty())
+    .unwrap_or_default();
     [
         ("user_name", name),
         ("user_preferred_name", preferred),
@@ -262,7 +331,10 @@ fn person(user: &User) -> [(&'static str, String); 6] {
 }
 
 fn moment_text(at: &prost_types::Timestamp) -> Option<String> {
-    OffsetDateTime::from_unix_timestamp(at.seconds).ok()?.format(&Rfc3339).ok()
+    OffsetDateTime::from_unix_timestamp(at.seconds)
+        .ok()?
+        .format(&Rfc3339)
+        .ok()
 }
 
 /// Whether two states of a board render differently.

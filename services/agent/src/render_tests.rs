@@ -6,7 +6,11 @@ const TOKEN: &str = "key-id-key-id-16.secret-secret-secret-secret-secret-secret4
 
 fn agent(role: &str) -> AgentRow {
     let now = OffsetDateTime::UNIX_EPOCH;
-    let (id, gateway_id, board) = (uuid::Uuid::from_u128(1), uuid::Uuid::from_u128(3), uuid::Uuid::from_u128(2));
+    let (id, gateway_id, board) = (
+        uuid::Uuid::from_u128(1),
+        uuid::Uuid::from_u128(3),
+        uuid::Uuid::from_u128(2),
+    );
     let board_id = (role != "main").then_some(board);
     let is_board_lead = role == "lead";
     AgentRow {
@@ -67,7 +71,10 @@ fn owner() -> User {
 
 fn render(agent: &AgentRow) -> Result<Vec<File>> {
     let (board, owner) = (board(), owner());
-    let gateway = Gateway { workspace_root: "~/.openclaw/".into(), ..Gateway::default() };
+    let gateway = Gateway {
+        workspace_root: "~/.openclaw/".into(),
+        ..Gateway::default()
+    };
     let scene = Scene {
         agent,
         board: agent.board_id.map(|_| &board),
@@ -80,7 +87,10 @@ fn render(agent: &AgentRow) -> Result<Vec<File>> {
 }
 
 fn file<'a>(files: &'a [File], name: &str) -> &'a str {
-    files.iter().find(|file| file.name == name).map_or("", |file| file.content.as_str())
+    files
+        .iter()
+        .find(|file| file.name == name)
+        .map_or("", |file| file.content.as_str())
 }
 
 #[test]
@@ -88,7 +98,15 @@ fn every_role_and_file_is_as_it_was_read_last() {
     for role in ["worker", "lead", "main"] {
         let files = render(&agent(role)).expect("renders");
         let names: Vec<_> = files.iter().map(|file| file.name).collect();
-        let mut expected = vec!["AGENTS.md", "HEARTBEAT.md", "IDENTITY.md", "MEMORY.md", "SOUL.md", "TOOLS.md", "USER.md"];
+        let mut expected = vec![
+            "AGENTS.md",
+            "HEARTBEAT.md",
+            "IDENTITY.md",
+            "MEMORY.md",
+            "SOUL.md",
+            "TOOLS.md",
+            "USER.md",
+        ];
         if role == "lead" {
             expected.insert(1, "BOOTSTRAP.md");
         }
@@ -99,7 +117,12 @@ fn every_role_and_file_is_as_it_was_read_last() {
             });
             assert!(file.content.len() <= 20_000, "{role} {}", file.name);
             assert!(!file.content.contains("\n\n\n"), "{role} {} has gaps", file.name);
-            assert_eq!(file.content.contains(TOKEN), file.name == "TOOLS.md", "the token is in TOOLS.md only: {role} {}", file.name);
+            assert_eq!(
+                file.content.contains(TOKEN),
+                file.name == "TOOLS.md",
+                "the token is in TOOLS.md only: {role} {}",
+                file.name
+            );
         }
     }
 }
@@ -114,12 +137,21 @@ fn tools_can_be_read_by_machines() {
         assert_eq!(value("AUTH_TOKEN"), Some(TOKEN));
         assert_eq!(value("AGENT_ID"), Some("00000000-0000-0000-0000-000000000001"));
         assert_eq!(value("AGENT_NAME"), Some("Ada"));
-        assert_eq!(value("BOARD_ID"), (role != "main").then_some("00000000-0000-0000-0000-000000000002"));
-        assert!(value("WORKSPACE").is_some_and(|path| path.starts_with("~/.openclaw/workspace-")), "{role}");
+        assert_eq!(
+            value("BOARD_ID"),
+            (role != "main").then_some("00000000-0000-0000-0000-000000000002")
+        );
+        assert!(
+            value("WORKSPACE").is_some_and(|path| path.starts_with("~/.openclaw/workspace-")),
+            "{role}"
+        );
         let calls: Vec<_> = tools.lines().filter(|line| line.starts_with("curl ")).collect();
         assert!(calls.len() >= 4, "{role}");
         for call in calls {
-            assert!(call.starts_with("curl -fsS ") && call.contains("\"http://127.0.0.1:8000/api/v1/agent/"), "{call}");
+            assert!(
+                call.starts_with("curl -fsS ") && call.contains("\"http://127.0.0.1:8000/api/v1/agent/"),
+                "{call}"
+            );
             assert!(call.contains(&format!("-H \"X-Agent-Token: {TOKEN}\"")), "{call}");
             if let Some((_, body)) = call.split_once(" -d '") {
                 let body = body.strip_suffix('\'').expect("the body ends the line");
@@ -138,15 +170,25 @@ fn own_templates_replace_soul_and_identity() {
     assert_eq!(file(&files, "SOUL.md"), "I am Ada of Shop.\n");
     assert_eq!(file(&files, "IDENTITY.md"), "Engineer / :gear:\n");
     agent.soul_template = Some("{# nothing #}".into());
-    assert_eq!(file(&render(&agent).expect("renders"), "SOUL.md"), "", "empty files are not written");
+    assert_eq!(
+        file(&render(&agent).expect("renders"), "SOUL.md"),
+        "",
+        "empty files are not written"
+    );
 }
 
 #[test]
 fn mistakes_in_templates_name_line_and_variable() {
     let cases = [
-        ("one\ntwo {{ agent_nam }}", vec!["`agent_nam` is not defined on line 2", "agent_name"]),
+        (
+            "one\ntwo {{ agent_nam }}",
+            vec!["`agent_nam` is not defined on line 2", "agent_name"],
+        ),
         ("{{ agent_name", vec!["on line 1"]),
-        ("{% for i in range(100000) %}{% for j in range(1000) %}x{% endfor %}{% endfor %}", vec!["cannot be rendered"]),
+        (
+            "{% for i in range(100000) %}{% for j in range(1000) %}x{% endfor %}{% endfor %}",
+            vec!["cannot be rendered"],
+        ),
         ("{% if %}", vec!["line 1"]),
         ("{{ agent_name.missing.deeper }}", vec!["on line 1"]),
     ];
@@ -168,7 +210,8 @@ fn mistakes_in_templates_name_line_and_variable() {
 #[test]
 fn endless_templates_run_out_of_fuel() {
     let mut agent = agent("worker");
-    agent.identity_template = Some("{% for a in range(10000) %}{% for b in range(10000) %}{{ b }}{% endfor %}{% endfor %}".into());
+    agent.identity_template =
+        Some("{% for a in range(10000) %}{% for b in range(10000) %}{{ b }}{% endfor %}{% endfor %}".into());
     let text = crate::provision::describe(&render(&agent).err().expect("refused"));
     assert!(text.contains("runs too long"), "{text}");
 }
@@ -181,7 +224,11 @@ fn the_digest_follows_what_is_written() {
     let base = digest(&files, "Ada");
     assert_eq!(base, digest(&files, "Ada"));
     assert_ne!(base, digest(&files, "Bob"));
-    let without: Vec<File> = files.iter().filter(|file| file.name != "BOOTSTRAP.md").cloned().collect();
+    let without: Vec<File> = files
+        .iter()
+        .filter(|file| file.name != "BOOTSTRAP.md")
+        .cloned()
+        .collect();
     assert_eq!(base, digest(&without, "Ada"), "agents delete BOOTSTRAP.md themselves");
     let mut other = files.clone();
     other[0].content.push('x');
@@ -197,7 +244,11 @@ fn people_are_called_by_the_first_word_there_is() {
         ..User::default()
     };
     let cases = [
-        (user("Amazing Grace", "Grace Hopper", "g@x.org"), "Grace Hopper", "Amazing"),
+        (
+            user("Amazing Grace", "Grace Hopper", "g@x.org"),
+            "Grace Hopper",
+            "Amazing",
+        ),
         (user("", "Grace Hopper", "g@x.org"), "Grace Hopper", "Grace"),
         (user(" ", "gh@navy.mil", "g@x.org"), "gh@navy.mil", "gh"),
         (user("", "", "g.hopper@x.org"), "g.hopper@x.org", "g.hopper"),
@@ -205,15 +256,43 @@ fn people_are_called_by_the_first_word_there_is() {
     ];
     for (user, name, preferred) in cases {
         let values = BTreeMap::from(person(&user));
-        assert_eq!((values["user_name"].as_str(), values["user_preferred_name"].as_str()), (name, preferred));
+        assert_eq!(
+            (values["user_name"].as_str(), values["user_preferred_name"].as_str()),
+            (name, preferred)
+        );
     }
 }
 
 #[test]
 fn only_rendered_fields_of_a_board_matter() {
     let base = board();
-    assert!(!board_renders_differently(&base, &Board { description: "new".into(), slug: "x".into(), ..board() }));
-    assert!(board_renders_differently(&base, &Board { name: "Kites".into(), ..board() }));
-    assert!(board_renders_differently(&base, &Board { only_lead_can_change_status: true, ..board() }));
-    assert!(board_renders_differently(&base, &Board { success_metrics: None, ..board() }));
+    assert!(!board_renders_differently(
+        &base,
+        &Board {
+            description: "new".into(),
+            slug: "x".into(),
+            ..board()
+        }
+    ));
+    assert!(board_renders_differently(
+        &base,
+        &Board {
+            name: "Kites".into(),
+            ..board()
+        }
+    ));
+    assert!(board_renders_differently(
+        &base,
+        &Board {
+            only_lead_can_change_status: true,
+            ..board()
+        }
+    ));
+    assert!(board_renders_differently(
+        &base,
+        &Board {
+            success_metrics: None,
+            ..board()
+        }
+    ));
 }

@@ -60,7 +60,10 @@ macro_rules! agents {
 pub(crate) use agents;
 
 /// What the next pass of the reconciler does beyond writing what differs.
-#[expect(clippy::struct_excessive_bools, reason = "independent wishes, each with its own column of a small JSON object")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent wishes, each with its own column of a small JSON object"
+)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Wishes {
@@ -104,10 +107,24 @@ pub struct Condition {
 }
 
 /// Conditions in the order they are reached.
-pub const CONDITIONS: [&str; 6] = ["GatewayConnected", "Created", "FilesWritten", "HeartbeatConfigured", "Woken", "CheckedIn"];
+pub const CONDITIONS: [&str; 6] = [
+    "GatewayConnected",
+    "Created",
+    "FilesWritten",
+    "HeartbeatConfigured",
+    "Woken",
+    "CheckedIn",
+];
 
 /// Sets a condition; its time only moves when the status does.
-pub fn set_condition(conditions: &mut Vec<Condition>, kind: &str, status: &str, reason: &str, message: &str, now: OffsetDateTime) {
+pub fn set_condition(
+    conditions: &mut Vec<Condition>,
+    kind: &str,
+    status: &str,
+    reason: &str,
+    message: &str,
+    now: OffsetDateTime,
+) {
     let condition = Condition {
         kind: kind.to_owned(),
         status: status.to_owned(),
@@ -204,22 +221,62 @@ mod tests {
 
     #[test]
     fn conditions_keep_their_order_and_their_time() {
-        let (early, late) = (OffsetDateTime::UNIX_EPOCH, OffsetDateTime::UNIX_EPOCH + time::Duration::HOUR);
+        let (early, late) = (
+            OffsetDateTime::UNIX_EPOCH,
+            OffsetDateTime::UNIX_EPOCH + time::Duration::HOUR,
+        );
         let mut conditions = Vec::new();
         set_condition(&mut conditions, "Created", "true", "Created", "", early);
-        set_condition(&mut conditions, "GatewayConnected", "false", "Unreachable", "refused", early);
-        set_condition(&mut conditions, "GatewayConnected", "false", "PairingRequired", "approve it", late);
+        set_condition(
+            &mut conditions,
+            "GatewayConnected",
+            "false",
+            "Unreachable",
+            "refused",
+            early,
+        );
+        set_condition(
+            &mut conditions,
+            "GatewayConnected",
+            "false",
+            "PairingRequired",
+            "approve it",
+            late,
+        );
         set_condition(&mut conditions, "Created", "unknown", "Checking", "", late);
-        let seen: Vec<_> = conditions.iter().map(|c| (c.kind.as_str(), c.reason.as_str(), c.since)).collect();
-        assert_eq!(seen, [("GatewayConnected", "PairingRequired", early), ("Created", "Checking", late)]);
+        let seen: Vec<_> = conditions
+            .iter()
+            .map(|c| (c.kind.as_str(), c.reason.as_str(), c.since))
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                ("GatewayConnected", "PairingRequired", early),
+                ("Created", "Checking", late)
+            ]
+        );
     }
 
     #[test]
     fn wishes_survive_storage_and_unknown_keys() {
-        let wishes = Wishes { wake: true, bootstrap: true, ..Wishes::default() };
-        assert_eq!(wishes.json(), serde_json::json!({"wake": true, "bootstrap": true}), "nothing that could undo another's wish");
+        let wishes = Wishes {
+            wake: true,
+            bootstrap: true,
+            ..Wishes::default()
+        };
+        assert_eq!(
+            wishes.json(),
+            serde_json::json!({"wake": true, "bootstrap": true}),
+            "nothing that could undo another's wish"
+        );
         assert_eq!(serde_json::from_value::<Wishes>(wishes.json()).expect("reads"), wishes);
         let sparse: Wishes = serde_json::from_value(serde_json::json!({"verify": true, "other": 1})).expect("reads");
-        assert_eq!(sparse, Wishes { verify: true, ..Wishes::default() });
+        assert_eq!(
+            sparse,
+            Wishes {
+                verify: true,
+                ..Wishes::default()
+            }
+        );
     }
 }

@@ -25,7 +25,9 @@ pub fn shown_status(
     heartbeat_seconds: i32,
     now: OffsetDateTime,
 ) -> String {
-    let silent = |seen: OffsetDateTime| now - seen > time::Duration::seconds(i64::from(heartbeat_seconds) * i64::from(MISSED_HEARTBEATS));
+    let silent = |seen: OffsetDateTime| {
+        now - seen > time::Duration::seconds(i64::from(heartbeat_seconds) * i64::from(MISSED_HEARTBEATS))
+    };
     match (stored, last_seen_at) {
         ("deleting" | "updating", _) => stored.to_owned(),
         // An agent that never answered its wake-ups was given up: that is more than not having been seen yet.
@@ -178,7 +180,10 @@ pub fn profile(given: Option<&Value>) -> Option<Value> {
         Value::String(text) => text.trim().to_owned(),
         Value::Array(items) => items
             .iter()
-            .map(|item| item.as_str().map_or_else(|| item.to_string(), |text| text.trim().to_owned()))
+            .map(|item| {
+                item.as_str()
+                    .map_or_else(|| item.to_string(), |text| text.trim().to_owned())
+            })
             .filter(|item| !item.is_empty() && item != "null")
             .collect::<Vec<_>>()
             .join(", "),
@@ -224,7 +229,9 @@ pub fn check_in(
     last_seen: Option<OffsetDateTime>,
     now: OffsetDateTime,
 ) -> CheckIn {
-    let Some(woken) = last_wake.filter(|_| wakes > 0) else { return CheckIn::Settled };
+    let Some(woken) = last_wake.filter(|_| wakes > 0) else {
+        return CheckIn::Settled;
+    };
     if answered(woken, last_seen) {
         return CheckIn::Settled;
     }
@@ -272,9 +279,17 @@ mod tests {
             ("busy", Some(-1801), "offline"),
         ];
         for (stored, seen, expected) in cases {
-            assert_eq!(shown_status(stored, seen.map(at), 600, at(0)), expected, "{stored} seen {seen:?}");
+            assert_eq!(
+                shown_status(stored, seen.map(at), 600, at(0)),
+                expected,
+                "{stored} seen {seen:?}"
+            );
         }
-        assert_eq!(shown_status("online", Some(at(-91)), 30, at(0)), "offline", "its own interval counts");
+        assert_eq!(
+            shown_status("online", Some(at(-91)), 30, at(0)),
+            "offline",
+            "its own interval counts"
+        );
         assert_eq!(shown_status("online", Some(at(-90)), 30, at(0)), "online");
     }
 
@@ -326,20 +341,30 @@ mod tests {
         let (agent, board, gateway) = (Uuid::from_u128(1), Uuid::from_u128(2), Uuid::from_u128(3));
         let worker = Seat::of(agent, gateway, Some(board), false);
         assert_eq!(worker.session_key(), format!("agent:mc-{agent}:main"));
-        assert_eq!(worker.workspace("~/.openclaw//"), format!("~/.openclaw/workspace-mc-{agent}"));
+        assert_eq!(
+            worker.workspace("~/.openclaw//"),
+            format!("~/.openclaw/workspace-mc-{agent}")
+        );
         let lead = Seat::of(agent, gateway, Some(board), true);
         assert_eq!(lead.session_key(), format!("agent:lead-{board}:main"));
         assert_eq!(lead.workspace("/srv"), format!("/srv/workspace-lead-{board}"));
         let main = Seat::of(agent, gateway, None, false);
         assert_eq!(main.session_key(), format!("agent:mc-gateway-{gateway}:main"));
-        assert_eq!(main.workspace("/srv"), format!("/srv/workspace-gateway-{gateway}"), "without the prefix");
+        assert_eq!(
+            main.workspace("/srv"),
+            format!("/srv/workspace-gateway-{gateway}"),
+            "without the prefix"
+        );
         assert_eq!(agent_key_of(&main.session_key()), main.agent_key());
     }
 
     #[test]
     fn profiles_become_trimmed_text() {
         let given = json!({" role ": " QA ", "empty": "  ", "none": null, "skills": ["sql", " go ", "", null], "level": 3, "": "x"});
-        assert_eq!(profile(Some(&given)), Some(json!({"role": "QA", "skills": "sql, go", "level": "3"})));
+        assert_eq!(
+            profile(Some(&given)),
+            Some(json!({"role": "QA", "skills": "sql, go", "level": "3"}))
+        );
         for nothing in [None, Some(json!({})), Some(json!({"a": ""})), Some(json!("text"))] {
             assert_eq!(profile(nothing.as_ref()), None, "{nothing:?}");
         }
@@ -361,7 +386,11 @@ mod tests {
             (3, Some(-30), Some(-1), CheckIn::Settled),
         ];
         for (wakes, woken, seen, expected) in cases {
-            assert_eq!(check_in(wakes, woken.map(at), seen.map(at), at(0)), expected, "{wakes} {woken:?} {seen:?}");
+            assert_eq!(
+                check_in(wakes, woken.map(at), seen.map(at), at(0)),
+                expected,
+                "{wakes} {woken:?} {seen:?}"
+            );
         }
     }
 
@@ -370,7 +399,9 @@ mod tests {
         assert_eq!(quota_refusal(0, 1), None);
         assert_eq!(
             quota_refusal(1, 1).as_deref(),
-            Some("Board worker-agent limit reached: max_agents=1 (excluding the lead); cannot create more than 1 agent.")
+            Some(
+                "Board worker-agent limit reached: max_agents=1 (excluding the lead); cannot create more than 1 agent."
+            )
         );
         assert!(quota_refusal(2, 2).is_some_and(|text| text.ends_with("more than 2 agents.")));
         assert!(quota_refusal(0, 0).is_some(), "a board may allow none");

@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use chassis::{Caller, Error, Result, identity::uuid_of, message::Page};
 use futures::{StreamExt, stream};
 use proto::agent::v1::{
-    SyncGatewayTemplatesError, SyncGatewayTemplatesRequest, SyncGatewayTemplatesResponse, template_service_server::TemplateService,
+    SyncGatewayTemplatesError, SyncGatewayTemplatesRequest, SyncGatewayTemplatesResponse,
+    template_service_server::TemplateService,
 };
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
@@ -37,10 +38,15 @@ fn entry(row: Option<&AgentRow>, message: impl Into<String>) -> SyncGatewayTempl
 }
 
 impl Templates {
-    async fn sync(&self, caller: &Caller, request: SyncGatewayTemplatesRequest) -> Result<SyncGatewayTemplatesResponse> {
+    async fn sync(
+        &self,
+        caller: &Caller,
+        request: SyncGatewayTemplatesRequest,
+    ) -> Result<SyncGatewayTemplatesResponse> {
         let deadline = Instant::now() + DEADLINE;
         let (organization, gateway_id) = (caller.organization()?, uuid_of(&request.gateway_id)?);
-        found(self.app.gateway(organization, gateway_id).await)?.ok_or_else(|| Error::not_found("Gateway not found"))?;
+        found(self.app.gateway(organization, gateway_id).await)?
+            .ok_or_else(|| Error::not_found("Gateway not found"))?;
         let mut reply = SyncGatewayTemplatesResponse {
             gateway_id: gateway_id.to_string(),
             include_main: request.include_main.unwrap_or(true),
@@ -53,8 +59,10 @@ impl Templates {
         }
         let board = request.board_id.as_deref().map(uuid_of).transpose()?;
         if let Some(board) = board {
-            let own = found(self.app.board(board).await)?
-                .is_some_and(|board| board.gateway_id.as_deref() == Some(reply.gateway_id.as_str()) && board.organization_id == organization.to_string());
+            let own = found(self.app.board(board).await)?.is_some_and(|board| {
+                board.gateway_id.as_deref() == Some(reply.gateway_id.as_str())
+                    && board.organization_id == organization.to_string()
+            });
             if !own {
                 reply.errors.push(entry(None, "Board does not belong to this gateway."));
                 return Ok(reply);
@@ -98,28 +106,43 @@ impl Templates {
             if row.board_id.is_some() {
                 reply.agents_skipped += 1;
             }
-            reply.errors.push(entry(Some(&row), format!("Failed to sync templates: {failure}")));
+            reply
+                .errors
+                .push(entry(Some(&row), format!("Failed to sync templates: {failure}")));
         }
         if reply.include_main && !has_main {
-            reply.errors.push(entry(None, "The gateway has no main agent: save the gateway again to have it made."));
+            reply.errors.push(entry(
+                None,
+                "The gateway has no main agent: save the gateway again to have it made.",
+            ));
         }
         reply.errors.sort_by(|one, other| one.agent_name.cmp(&other.agent_name));
         self.app.work.notify_one();
         Ok(reply)
     }
 
-    async fn sync_one(&self, caller: &Caller, row: &AgentRow, request: &SyncGatewayTemplatesRequest) -> Result<(), Failure> {
+    async fn sync_one(
+        &self,
+        caller: &Caller,
+        row: &AgentRow,
+        request: &SyncGatewayTemplatesRequest,
+    ) -> Result<(), Failure> {
         let rotated;
         let row = if request.rotate_tokens.unwrap_or(false) {
-            rotated = change::rotate(&self.app, caller, row.id).await.map_err(|error| Failure::of("FilesWritten", &error))?;
+            rotated = change::rotate(&self.app, caller, row.id)
+                .await
+                .map_err(|error| Failure::of("FilesWritten", &error))?;
             &rotated
         } else {
             row
         };
         let bootstrap = request.force_bootstrap.unwrap_or(false) || row.observed_generation == 0;
-        let plan = provision::plan(&self.app, row, bootstrap).await.map_err(|error| Failure::of("FilesWritten", &error))?;
+        let plan = provision::plan(&self.app, row, bootstrap)
+            .await
+            .map_err(|error| Failure::of("FilesWritten", &error))?;
         let ensured = provision::ensure(&self.app, row, &plan).await?;
-        let overwrite = request.overwrite.unwrap_or(false) || ensured == Ensured::Created || row.observed_generation == 0;
+        let overwrite =
+            request.overwrite.unwrap_or(false) || ensured == Ensured::Created || row.observed_generation == 0;
         provision::write(&self.app, row, &plan, overwrite).await?;
         provision::configure(&self.app, row, &plan).await?;
         if request.reset_sessions.unwrap_or(false) {

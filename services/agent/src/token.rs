@@ -45,12 +45,19 @@ pub fn mint() -> Result<Minted> {
     rand::rng().fill_bytes(&mut secret);
     let (key_id, secret) = (URL_SAFE_NO_PAD.encode(id), URL_SAFE_NO_PAD.encode(secret));
     let hash = bcrypt::hash(&secret, COST).map_err(Error::internal)?;
-    Ok(Minted { raw: SecretString::from(format!("{key_id}.{secret}")), key_id, hash })
+    Ok(Minted {
+        raw: SecretString::from(format!("{key_id}.{secret}")),
+        key_id,
+        hash,
+    })
 }
 
 /// The two halves of a token; `None` for anything that cannot be one.
 pub fn split(raw: &str) -> Option<(&str, &str)> {
-    let url_safe = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+    let url_safe = |text: &str| {
+        text.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    };
     let (key_id, secret) = raw.split_once('.')?;
     (key_id.len() == 16 && secret.len() == 43 && url_safe(key_id) && url_safe(secret)).then_some((key_id, secret))
 }
@@ -101,7 +108,11 @@ pub enum Recall {
 impl Default for Known {
     fn default() -> Self {
         Self {
-            verified: Cache::builder().max_capacity(50_000).time_to_live(VERIFIED_FOR).support_invalidation_closures().build(),
+            verified: Cache::builder()
+                .max_capacity(50_000)
+                .time_to_live(VERIFIED_FOR)
+                .support_invalidation_closures()
+                .build(),
             refused: Cache::builder().max_capacity(10_000).time_to_live(REFUSED_FOR).build(),
             epoch: Arc::default(),
         }
@@ -139,7 +150,11 @@ impl Known {
     /// Forgets every token of an agent: it was rotated, deleted, renamed or moved.
     pub fn forget(&self, agent: Uuid) {
         self.epoch.fetch_add(1, Ordering::AcqRel);
-        if self.verified.invalidate_entries_if(move |_, (of, _)| *of == agent).is_err() {
+        if self
+            .verified
+            .invalidate_entries_if(move |_, (of, _)| *of == agent)
+            .is_err()
+        {
             self.verified.invalidate_all();
         }
     }
@@ -192,7 +207,10 @@ mod tests {
         let sealer = chassis::seal::Sealer::new(&SecretString::from("k".repeat(32)));
         let (agent, minted) = (Uuid::now_v7(), mint().expect("mints"));
         let stored = seal(&sealer, agent, &minted).expect("seals");
-        assert_eq!(open(&sealer, agent, &stored).expect("opens").expose_secret(), minted.raw.expose_secret());
+        assert_eq!(
+            open(&sealer, agent, &stored).expect("opens").expose_secret(),
+            minted.raw.expose_secret()
+        );
         assert!(open(&sealer, Uuid::now_v7(), &stored).is_err());
     }
 
@@ -200,20 +218,33 @@ mod tests {
     async fn what_was_read_before_a_rotation_is_not_remembered_after_it() {
         let known = Known::default();
         let (token, agent) = (Known::fingerprint("t"), Uuid::now_v7());
-        let Recall::Unknown(epoch) = known.recall(&token).await else { panic!("nothing is known yet") };
+        let Recall::Unknown(epoch) = known.recall(&token).await else {
+            panic!("nothing is known yet")
+        };
         known.verified(token, agent, Arc::default(), epoch).await;
         assert!(matches!(known.recall(&token).await, Recall::Verified(of, _) if of == agent));
         known.forget(Uuid::now_v7());
-        assert!(matches!(known.recall(&token).await, Recall::Verified(..)), "another agent's rotation changes nothing");
+        assert!(
+            matches!(known.recall(&token).await, Recall::Verified(..)),
+            "another agent's rotation changes nothing"
+        );
         known.forget(agent);
-        let Recall::Unknown(late) = known.recall(&token).await else { panic!("forgotten") };
+        let Recall::Unknown(late) = known.recall(&token).await else {
+            panic!("forgotten")
+        };
         known.verified(token, agent, Arc::default(), epoch).await;
-        assert!(matches!(known.recall(&token).await, Recall::Unknown(_)), "read before the rotation");
+        assert!(
+            matches!(known.recall(&token).await, Recall::Unknown(_)),
+            "read before the rotation"
+        );
         known.verified(token, agent, Arc::default(), late).await;
         known.refused(Known::fingerprint("u")).await;
         assert!(matches!(known.recall(&Known::fingerprint("u")).await, Recall::Refused));
         known.forget_all();
         assert!(matches!(known.recall(&token).await, Recall::Unknown(_)));
-        assert!(matches!(known.recall(&Known::fingerprint("u")).await, Recall::Unknown(_)));
+        assert!(matches!(
+            known.recall(&Known::fingerprint("u")).await,
+            Recall::Unknown(_)
+        ));
     }
 }

@@ -57,8 +57,15 @@ pub async fn measure(server: &Server, load: &Load, connections: usize, time: Dur
     let histogram = run(server, load, connections, time).await?;
     let (elapsed, cpu) = (started.elapsed().as_secs_f64(), server.cpu()? - cpu);
     #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-    let (count, millis) = (histogram.len() as f64, |quantile| histogram.value_at_quantile(quantile) as f64 / 1000.0);
-    Ok(Measured { rate: count / elapsed, p50: millis(0.5), p99: millis(0.99), cpu: cpu.as_secs_f64() * 1e6 / count })
+    let (count, millis) = (histogram.len() as f64, |quantile| {
+        histogram.value_at_quantile(quantile) as f64 / 1000.0
+    });
+    Ok(Measured {
+        rate: count / elapsed,
+        p50: millis(0.5),
+        p99: millis(0.99),
+        cpu: cpu.as_secs_f64() * 1e6 / count,
+    })
 }
 
 async fn run(server: &Server, load: &Load, connections: usize, time: Duration) -> anyhow::Result<Histogram<u64>> {
@@ -79,24 +86,36 @@ async fn connection(server: &Server, load: &Load, until: Instant) -> anyhow::Res
     let mut histogram = Histogram::new(3)?;
     while Instant::now() < until {
         let body = Bytes::from(load.body.clone().unwrap_or_default());
-        let mut request = Request::builder().method(load.method.clone()).uri(&load.path).header("host", &server.address);
+        let mut request = Request::builder()
+            .method(load.method.clone())
+            .uri(&load.path)
+            .header("host", &server.address);
         if load.guess {
             let number = GUESS.fetch_add(1, Ordering::Relaxed);
             let [.., a, b, c] = number.to_be_bytes();
             let key = load.header.1.split('.').next().unwrap_or_default();
-            request = request.header(&load.header.0, format!("{key}.{number:0>43}")).header("x-forwarded-for", format!("10.{a}.{b}.{c}"));
+            request = request
+                .header(&load.header.0, format!("{key}.{number:0>43}"))
+                .header("x-forwarded-for", format!("10.{a}.{b}.{c}"));
         } else {
             request = request.header(&load.header.0, &load.header.1);
         }
         if load.body.is_some() {
             request = request.header("content-type", "application/json");
         }
+        sender.ready().await?;
         let started = Instant::now();
         let response = sender.send_request(request.body(Full::new(body))?).await?;
         let status = response.status().as_u16();
         let answer = response.into_body().collect().await?.to_bytes();
         histogram.record(u64::try_from(started.elapsed().as_micros())?.max(1))?;
-        anyhow::ensure!(status == load.expect, "{}: {status} instead of {}: {}", load.name, load.expect, String::from_utf8_lossy(&answer));
+        anyhow::ensure!(
+            status == load.expect,
+            "{}: {status} instead of {}: {}",
+            load.name,
+            load.expect,
+            String::from_utf8_lossy(&answer)
+        );
     }
     drop(sender);
     driver.await.context("the connection's driver")??;

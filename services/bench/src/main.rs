@@ -43,29 +43,100 @@ async fn main() -> anyhow::Result<()> {
     let time = Duration::from_secs(arguments.seconds);
     let mut server = Server::start(&arguments.binary).await?;
     let mut table = Table::default();
-    table.figure("start to ready, PostgreSQL up and migrated", format!("{:.0} ms", server.ready_again().await?.as_secs_f64() * 1000.0));
+    table.figure(
+        "start to ready, PostgreSQL up and migrated",
+        format!("{:.0} ms", server.ready_again().await?.as_secs_f64() * 1000.0),
+    );
     let world = seed::world(&server).await?;
     tokio::time::sleep(Duration::from_secs(3)).await;
     table.figure("memory idle", format!("{:.0} MiB", server.memory_mib()?));
 
-    let load = |name: &'static str, method: Method, path: String, body: Option<String>, agent: bool, expect: u16| Load {
-        name,
-        method,
-        path,
-        body,
-        header: if agent { ("x-agent-token".to_owned(), world.agent_token.clone()) } else { ("authorization".to_owned(), format!("Bearer {}", server.token)) },
-        expect,
-        guess: false,
-    };
+    let load =
+        |name: &'static str, method: Method, path: String, body: Option<String>, agent: bool, expect: u16| Load {
+            name,
+            method,
+            path,
+            body,
+            header: if agent {
+                ("x-agent-token".to_owned(), world.agent_token.clone())
+            } else {
+                ("authorization".to_owned(), format!("Bearer {}", server.token))
+            },
+            expect,
+            guess: false,
+        };
     let board = &world.board;
     let rows = [
-        (load("list 20 boards", Method::GET, "/api/v1/boards".into(), None, false, 200), Some(114.0), Some(265.0)),
-        (load("list 200 tasks with tags and dependencies", Method::GET, format!("/api/v1/boards/{board}/tasks"), None, false, 200), Some(27.0), Some(1100.0)),
-        (load("create a task", Method::POST, format!("/api/v1/boards/{}/tasks", world.busy_board), Some(r#"{"title":"A task of the benchmark","description":"Measured"}"#.into()), false, 200), Some(69.0), Some(530.0)),
-        (load("agent heartbeat", Method::POST, "/api/v1/agent/heartbeat".into(), None, true, 200), None, None),
-        (load("activity, 50 events", Method::GET, "/api/v1/activity?limit=50".into(), None, false, 200), Some(79.0), Some(498.0)),
-        (load("activity, 200 events", Method::GET, "/api/v1/activity?limit=200".into(), None, false, 200), Some(45.0), Some(841.0)),
-        (load("health, no work", Method::GET, "/health".into(), None, false, 200), Some(3060.0), Some(125.0)),
+        (
+            load("list 20 boards", Method::GET, "/api/v1/boards".into(), None, false, 200),
+            Some(114.0),
+            Some(265.0),
+        ),
+        (
+            load(
+                "list 200 tasks with tags and dependencies",
+                Method::GET,
+                format!("/api/v1/boards/{board}/tasks"),
+                None,
+                false,
+                200,
+            ),
+            Some(27.0),
+            Some(1100.0),
+        ),
+        (
+            load(
+                "create a task",
+                Method::POST,
+                format!("/api/v1/boards/{}/tasks", world.busy_board),
+                Some(r#"{"title":"A task of the benchmark","description":"Measured"}"#.into()),
+                false,
+                200,
+            ),
+            Some(69.0),
+            Some(530.0),
+        ),
+        (
+            load(
+                "agent heartbeat",
+                Method::POST,
+                "/api/v1/agent/heartbeat".into(),
+                None,
+                true,
+                200,
+            ),
+            None,
+            None,
+        ),
+        (
+            load(
+                "activity, 50 events",
+                Method::GET,
+                "/api/v1/activity?limit=50".into(),
+                None,
+                false,
+                200,
+            ),
+            Some(79.0),
+            Some(498.0),
+        ),
+        (
+            load(
+                "activity, 200 events",
+                Method::GET,
+                "/api/v1/activity?limit=200".into(),
+                None,
+                false,
+                200,
+            ),
+            Some(45.0),
+            Some(841.0),
+        ),
+        (
+            load("health, no work", Method::GET, "/health".into(), None, false, 200),
+            Some(3060.0),
+            Some(125.0),
+        ),
     ];
     let mut tasks_rate = 0.0;
     for (row, original_rate, original_p99) in rows {
@@ -79,17 +150,47 @@ async fn main() -> anyhow::Result<()> {
 
     for agents in [10, 1_000, 10_000] {
         seed::agents(&server, &world, agents).await?;
-        let row = Load { guess: true, ..load("bad agent token", Method::GET, format!("/api/v1/agent/boards/{board}/tasks"), None, true, 401) };
+        let row = Load {
+            guess: true,
+            ..load(
+                "bad agent token",
+                Method::GET,
+                format!("/api/v1/agent/boards/{board}/tasks"),
+                None,
+                true,
+                401,
+            )
+        };
         let result = measure(&server, &row, arguments.connections, time).await?;
-        table.row(&format!("bad agent token, {agents} agents"), &result, (agents == 10).then_some(0.5), (agents == 10).then_some(7000.0));
+        table.row(
+            &format!("bad agent token, {agents} agents"),
+            &result,
+            (agents == 10).then_some(0.5),
+            (agents == 10).then_some(7000.0),
+        );
     }
 
     match pgbench(&server, board, &arguments).await {
-        Ok(rate) => table.figure("the query of 200 tasks alone, by pgbench", format!("{rate:.0} /s; an edge request costs {:.1} times as much", rate / tasks_rate)),
-        Err(error) => table.figure("the query of 200 tasks alone, by pgbench", format!("not measured: {error}")),
+        Ok(rate) => table.figure(
+            "the query of 200 tasks alone, by pgbench",
+            format!(
+                "{rate:.0} /s; an edge request costs {:.1} times as much",
+                rate / tasks_rate
+            ),
+        ),
+        Err(error) => table.figure(
+            "the query of 200 tasks alone, by pgbench",
+            format!("not measured: {error}"),
+        ),
     }
     let spread = watchers::measure(&server, &world, arguments.watchers).await?;
-    table.figure(&format!("event to {} SSE watchers", arguments.watchers), format!("p50 {:.1} ms, p99 {:.1} ms, slowest {:.1} ms", spread.p50, spread.p99, spread.max));
+    table.figure(
+        &format!("event to {} SSE watchers", arguments.watchers),
+        format!(
+            "p50 {:.1} ms, p99 {:.1} ms, slowest {:.1} ms",
+            spread.p50, spread.p99, spread.max
+        ),
+    );
     table.figure("memory with these watchers", format!("{:.0} MiB", server.memory_mib()?));
     table.print(arguments.connections);
     server.stop().await
@@ -97,7 +198,9 @@ async fn main() -> anyhow::Result<()> {
 
 async fn pgbench(server: &Server, board: &str, arguments: &Arguments) -> anyhow::Result<f64> {
     // Asked once more, so that it is the last query of a connection.
-    server.call(reqwest::Method::GET, &format!("/api/v1/boards/{board}/tasks"), None).await?;
+    server
+        .call(reqwest::Method::GET, &format!("/api/v1/boards/{board}/tasks"), None)
+        .await?;
     let query = seed::tasks_query(server, board).await?;
     server.pgbench(&query, arguments.connections, arguments.seconds).await
 }

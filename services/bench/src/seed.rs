@@ -40,7 +40,9 @@ pub async fn world(server: &Server) -> anyhow::Result<World> {
     let board = boards[0].clone();
     let mut tags = Vec::new();
     for name in ["backend", "frontend", "urgent"] {
-        tags.push(id(&server.call(Method::POST, "/api/v1/tags", Some(json!({"name": name}))).await?)?);
+        tags.push(id(&server
+            .call(Method::POST, "/api/v1/tags", Some(json!({"name": name})))
+            .await?)?);
     }
     let mut last: Option<String> = None;
     for number in 0..200 {
@@ -48,19 +50,37 @@ pub async fn world(server: &Server) -> anyhow::Result<World> {
             "title": format!("Task {number:03} of the benchmark"), "description": "What has to be done, in a sentence or two that people would write.",
             "priority": "medium", "tag_ids": tags, "depends_on_task_ids": last.iter().collect::<Vec<_>>(),
         });
-        last = Some(id(&server.call(Method::POST, &format!("/api/v1/boards/{board}/tasks"), Some(body)).await?)?);
+        last = Some(id(&server
+            .call(Method::POST, &format!("/api/v1/boards/{board}/tasks"), Some(body))
+            .await?)?);
     }
-    let agent = id(&server.call(Method::POST, "/api/v1/agents", Some(json!({"name": "Bench worker", "board_id": board}))).await?)?;
+    let agent = id(&server
+        .call(
+            Method::POST,
+            "/api/v1/agents",
+            Some(json!({"name": "Bench worker", "board_id": board})),
+        )
+        .await?)?;
     let deadline = Instant::now() + Duration::from_secs(20);
     let agent_token = loop {
-        let text = ["TOOLS.md", "AGENTS.md"].iter().find_map(|name| fake.file(&format!("mc-{agent}"), name)).unwrap_or_default();
+        let text = ["TOOLS.md", "AGENTS.md"]
+            .iter()
+            .find_map(|name| fake.file(&format!("mc-{agent}"), name))
+            .unwrap_or_default();
         if let Some(token) = text.lines().find_map(|line| line.strip_prefix("AUTH_TOKEN=")) {
             break token.trim().to_owned();
         }
         anyhow::ensure!(Instant::now() < deadline, "the agent was not provisioned");
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
-    Ok(World { board, busy_board: boards[1].clone(), quiet_board: boards[2].clone(), agent, agent_token, _gateway: fake })
+    Ok(World {
+        board,
+        busy_board: boards[1].clone(),
+        quiet_board: boards[2].clone(),
+        agent,
+        agent_token,
+        _gateway: fake,
+    })
 }
 
 /// Brings the number of agents to `count`.
@@ -89,8 +109,21 @@ pub async fn tasks_query(server: &Server, board: &str) -> anyhow::Result<String>
         .await
         .context("the query of the list was not found")?;
     connection.close().await?;
-    let values = [format!("'{board}'::uuid"), "NULL::text[]".into(), "NULL::uuid".into(), "false".into(), "200".into(), "0".into()];
-    Ok(values.iter().enumerate().fold(query, |query, (index, value)| query.replace(&format!("${}", index + 1), value)).replace('\n', " "))
+    let values = [
+        format!("'{board}'::uuid"),
+        "NULL::text[]".into(),
+        "NULL::uuid".into(),
+        "false".into(),
+        "200".into(),
+        "0".into(),
+    ];
+    Ok(values
+        .iter()
+        .enumerate()
+        .fold(query, |query, (index, value)| {
+            query.replace(&format!("${}", index + 1), value)
+        })
+        .replace('\n', " "))
 }
 
 fn id(resource: &Value) -> anyhow::Result<String> {

@@ -40,11 +40,24 @@ impl Server {
         let bin = std::env::var_os("PG_BIN_DIR").map(PathBuf::from);
         let postgres = Postgres::start(bin.as_deref(), &dir.path().join("postgres")).await?;
         let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let (address, token, database_url) = (format!("127.0.0.1:{port}"), "bench-token-0123456789-0123456789-0123456789-0123456789".to_owned(), postgres.url.clone());
+        let (address, token, database_url) = (
+            format!("127.0.0.1:{port}"),
+            "bench-token-0123456789-0123456789-0123456789-0123456789".to_owned(),
+            postgres.url.clone(),
+        );
         let child = spawn(binary, &address, &token, &database_url)?;
         chassis::tls::install();
         let client = reqwest::Client::builder().no_proxy().build()?;
-        let server = Self { address, token, database_url, client, binary: binary.to_owned(), child, postgres: Some(postgres), _dir: dir };
+        let server = Self {
+            address,
+            token,
+            database_url,
+            client,
+            binary: binary.to_owned(),
+            child,
+            postgres: Some(postgres),
+            _dir: dir,
+        };
         server.ready(Instant::now()).await?;
         Ok(server)
     }
@@ -69,10 +82,20 @@ impl Server {
     }
 
     /// A REST call; the answer has to be a success.
-    pub async fn call(&self, method: reqwest::Method, path: &str, body: Option<serde_json::Value>) -> anyhow::Result<serde_json::Value> {
-        let mut request = self.client.request(method, format!("http://{}{path}", self.address)).bearer_auth(&self.token);
+    pub async fn call(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: Option<serde_json::Value>,
+    ) -> anyhow::Result<serde_json::Value> {
+        let mut request = self
+            .client
+            .request(method, format!("http://{}{path}", self.address))
+            .bearer_auth(&self.token);
         if let Some(body) = body {
-            request = request.header("content-type", "application/json").body(body.to_string());
+            request = request
+                .header("content-type", "application/json")
+                .body(body.to_string());
         }
         let response = request.send().await?;
         let (status, text) = (response.status(), response.text().await?);
@@ -82,7 +105,9 @@ impl Server {
 
     /// Resident memory.
     pub fn memory_mib(&self) -> anyhow::Result<f64> {
-        let output = std::process::Command::new("ps").args(["-o", "rss=", "-p", &self.pid()?]).output()?;
+        let output = std::process::Command::new("ps")
+            .args(["-o", "rss=", "-p", &self.pid()?])
+            .output()?;
         Ok(String::from_utf8(output.stdout)?.trim().parse::<f64>()? / 1024.0)
     }
 
@@ -90,7 +115,15 @@ impl Server {
     pub fn cpu(&self) -> anyhow::Result<Duration> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()?)).unwrap_or_default();
         // Fields 14 and 15, in ticks of 10 ms (proc(5)); zero where there is no /proc.
-        let ticks: u64 = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+        let ticks: u64 = stat
+            .rsplit(')')
+            .next()
+            .unwrap_or_default()
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .filter_map(|field| field.parse::<u64>().ok())
+            .sum();
         Ok(Duration::from_millis(ticks * 10))
     }
 
@@ -99,7 +132,18 @@ impl Server {
         let file = tempfile::NamedTempFile::new()?;
         std::fs::write(file.path(), query)?;
         let output = Command::new("pgbench")
-            .args(["-n", "-M", "prepared", "-j", "2", "-c", &clients.to_string(), "-T", &seconds.to_string(), "-f"])
+            .args([
+                "-n",
+                "-M",
+                "prepared",
+                "-j",
+                "2",
+                "-c",
+                &clients.to_string(),
+                "-T",
+                &seconds.to_string(),
+                "-f",
+            ])
             .arg(file.path())
             .arg(&self.database_url)
             .output()
@@ -149,5 +193,10 @@ fn spawn(binary: &Path, address: &str, token: &str, database_url: &str) -> anyho
         .stdout(Stdio::null())
         .kill_on_drop(true)
         .spawn()
-        .with_context(|| format!("{} cannot be started: build it with `cargo build --release -p mission-control`", binary.display()))
+        .with_context(|| {
+            format!(
+                "{} cannot be started: build it with `cargo build --release -p mission-control`",
+                binary.display()
+            )
+        })
 }

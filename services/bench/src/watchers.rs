@@ -50,9 +50,18 @@ pub async fn measure(server: &Server, world: &World, watchers: usize) -> anyhow:
     for round in 0..ROUNDS {
         let started = Instant::now();
         let path = format!("/api/v1/boards/{}/tasks", world.quiet_board);
-        server.call(reqwest::Method::POST, &path, Some(serde_json::json!({"title": format!("Change {round}")}))).await?;
+        server
+            .call(
+                reqwest::Method::POST,
+                &path,
+                Some(serde_json::json!({"title": format!("Change {round}")})),
+            )
+            .await?;
         for _ in 0..watchers {
-            let at = tokio::time::timeout(Duration::from_secs(20), sightings.recv()).await.context("not every watcher saw the change")?.context("a watcher")?;
+            let at = tokio::time::timeout(Duration::from_secs(20), sightings.recv())
+                .await
+                .context("not every watcher saw the change")?
+                .context("a watcher")?;
             histogram.record(u64::try_from(at.saturating_duration_since(started).as_micros())?.max(1))?;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -62,13 +71,20 @@ pub async fn measure(server: &Server, world: &World, watchers: usize) -> anyhow:
     }
     #[expect(clippy::cast_precision_loss, reason = "figures for people")]
     let millis = |value: u64| value as f64 / 1000.0;
-    Ok(Spread { p50: millis(histogram.value_at_quantile(0.5)), p99: millis(histogram.value_at_quantile(0.99)), max: millis(histogram.max()) })
+    Ok(Spread {
+        p50: millis(histogram.value_at_quantile(0.5)),
+        p99: millis(histogram.value_at_quantile(0.99)),
+        max: millis(histogram.max()),
+    })
 }
 
 /// An open stream, past its headers.
 async fn open(server: &Server, board: &str) -> anyhow::Result<TcpStream> {
     let mut stream = TcpStream::connect(&server.address).await?;
-    let request = format!("GET /api/v1/boards/{board}/tasks/stream HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\naccept: text/event-stream\r\n\r\n", server.address, server.token);
+    let request = format!(
+        "GET /api/v1/boards/{board}/tasks/stream HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\naccept: text/event-stream\r\n\r\n",
+        server.address, server.token
+    );
     stream.write_all(request.as_bytes()).await?;
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {

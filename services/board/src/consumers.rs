@@ -70,9 +70,12 @@ impl Departures {
         sqlx::query!("DELETE FROM board.tags WHERE organization_id = ANY($1)", organizations)
             .execute(&mut **tx)
             .await?;
-        sqlx::query!("DELETE FROM board.board_groups WHERE organization_id = ANY($1)", organizations)
-            .execute(&mut **tx)
-            .await?;
+        sqlx::query!(
+            "DELETE FROM board.board_groups WHERE organization_id = ANY($1)",
+            organizations
+        )
+        .execute(&mut **tx)
+        .await?;
         for row in gone {
             let change = row.change("board.deleted", format!("Board deleted: {}.", row.name()));
             events.push(change.before(&row.message()).into_event(&caller));

@@ -7,10 +7,9 @@ use proto::board::v1::{
     board_directory_service_server::BoardDirectoryServiceServer,
     board_group_directory_service_server::BoardGroupDirectoryServiceServer,
     board_group_service_server::BoardGroupServiceServer, board_service_server::BoardServiceServer,
-    board_webhook_service_server::BoardWebhookServiceServer,
-    group_memory_service_server::GroupMemoryServiceServer, memory_service_server::MemoryServiceServer,
-    snapshot_service_server::SnapshotServiceServer, tag_service_server::TagServiceServer,
-    task_service_server::TaskServiceServer,
+    board_webhook_service_server::BoardWebhookServiceServer, group_memory_service_server::GroupMemoryServiceServer,
+    memory_service_server::MemoryServiceServer, snapshot_service_server::SnapshotServiceServer,
+    tag_service_server::TagServiceServer, task_service_server::TaskServiceServer,
 };
 use sqlx::migrate::Migrator;
 

@@ -58,7 +58,10 @@ impl Outside {
             board_id: board.to_string(),
             limit,
         };
-        Ok(GateServiceClient::new(peer).summarize_board(request).await?.into_inner())
+        Ok(GateServiceClient::new(peer)
+            .summarize_board(request)
+            .await?
+            .into_inner())
     }
 
     /// The agents of a board, oldest first.
@@ -67,7 +70,9 @@ impl Outside {
         let request = ListBoardAgentsRequest {
             board_id: board.to_string(),
         };
-        let found = AgentDirectoryServiceClient::new(peer).list_board_agents(request).await?;
+        let found = AgentDirectoryServiceClient::new(peer)
+            .list_board_agents(request)
+            .await?;
         Ok(found.into_inner().agents)
     }
 

@@ -34,7 +34,11 @@ pub struct Guarded {
 impl Guarded {
     /// Puts the check in front of routes.
     pub fn new(routes: Routes, catalog: Catalog, signer: Signer) -> Self {
-        Self { routes: routes.prepare(), catalog, signer }
+        Self {
+            routes: routes.prepare(),
+            catalog,
+            signer,
+        }
     }
 
     fn admit(&self, request: &Request<Body>) -> Result<Caller> {
@@ -43,7 +47,12 @@ impl Guarded {
             .method(request.uri().path())
             .ok_or_else(|| Error::not_found("There is no such method."))?;
         let headers = request.headers();
-        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let text = |name: &str| {
+            headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default()
+        };
         let signed = match headers.get(PRINCIPAL) {
             Some(value) => Some(self.signer.verify(value)?),
             None => None,
@@ -52,7 +61,11 @@ impl Guarded {
             "" => Arc::from(uuid::Uuid::now_v7().to_string()),
             id => Arc::from(id),
         };
-        let caller = Caller { signed, request_id, traceparent: text(TRACEPARENT).into() };
+        let caller = Caller {
+            signed,
+            request_id,
+            traceparent: text(TRACEPARENT).into(),
+        };
         check(&caller, &method.access)?;
         Ok(caller)
     }
@@ -72,7 +85,9 @@ fn check(caller: &Caller, access: &[Access]) -> Result<()> {
             .map(|membership| membership.role.as_str())
     };
     let admitted = access.iter().any(|access| match (access, principal.kind()) {
-        (Access::Service, PrincipalKind::Service) | (Access::User, PrincipalKind::User) | (Access::Agent, PrincipalKind::Agent) => true,
+        (Access::Service, PrincipalKind::Service)
+        | (Access::User, PrincipalKind::User)
+        | (Access::Agent, PrincipalKind::Agent) => true,
         (Access::Member, PrincipalKind::User) => role().is_some(),
         (Access::Admin, PrincipalKind::User) => matches!(role(), Some("owner" | "admin")),
         (Access::Owner, PrincipalKind::User) => role() == Some("owner"),
@@ -85,14 +100,22 @@ fn check(caller: &Caller, access: &[Access]) -> Result<()> {
     }
     // People on agents' methods and the other way round hold no credential for it at all.
     let wrong_kind = match principal.kind() {
-        PrincipalKind::User => !access.iter().any(|access| matches!(access, Access::User | Access::Member | Access::Admin | Access::Owner)),
-        PrincipalKind::Agent => !access.iter().any(|access| matches!(access, Access::Agent | Access::Lead | Access::Main)),
+        PrincipalKind::User => !access
+            .iter()
+            .any(|access| matches!(access, Access::User | Access::Member | Access::Admin | Access::Owner)),
+        PrincipalKind::Agent => !access
+            .iter()
+            .any(|access| matches!(access, Access::Agent | Access::Lead | Access::Main)),
         _ => false,
     };
     Err(match () {
         () if wrong_kind => Error::unauthenticated("Unauthorized"),
-        () if access.contains(&Access::Lead) && principal.kind() == PrincipalKind::Agent => Error::denied("Only board leads can perform this action"),
-        () if access.contains(&Access::Owner) && role() == Some("admin") => Error::denied("Only organization owners can do this."),
+        () if access.contains(&Access::Lead) && principal.kind() == PrincipalKind::Agent => {
+            Error::denied("Only board leads can perform this action")
+        }
+        () if access.contains(&Access::Owner) && role() == Some("admin") => {
+            Error::denied("Only organization owners can do this.")
+        }
         () => Error::denied("Forbidden"),
     })
 }
@@ -100,7 +123,8 @@ fn check(caller: &Caller, access: &[Access]) -> Result<()> {
 impl Service<Request<Body>> for Guarded {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Either<Ready<Result<Self::Response, Infallible>>, Instrumented<<Routes as Service<Request<Body>>>::Future>>;
+    type Future =
+        Either<Ready<Result<Self::Response, Infallible>>, Instrumented<<Routes as Service<Request<Body>>>::Future>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Service::<Request<Body>>::poll_ready(&mut self.routes, context)

@@ -93,7 +93,11 @@ pub struct Peers {
 impl Peers {
     /// All channels of the constellation.
     pub fn new(channels: HashMap<&'static str, Channel>, signer: Signer) -> Self {
-        Self { channels: Arc::new(channels), signer, name: "mission-control" }
+        Self {
+            channels: Arc::new(channels),
+            signer,
+            name: "mission-control",
+        }
     }
 
     /// The same peers, speaking as the service of this name.
@@ -145,7 +149,11 @@ impl Peer {
         {
             headers.push((TRACEPARENT, value));
         }
-        Self { channel, headers, deadline: DEADLINE }
+        Self {
+            channel,
+            headers,
+            deadline: DEADLINE,
+        }
     }
 
     /// Another deadline than [`DEADLINE`], for the answer (of streams: for its beginning).
@@ -174,7 +182,11 @@ impl Service<Request<Body>> for Peer {
             let channel = channel.ok_or_else(|| Status::unavailable("This role is not part of the constellation."))?;
             tokio::time::timeout(deadline, channel.send(request))
                 .await
-                .unwrap_or_else(|_| Err(Status::deadline_exceeded("A part of Mission Control did not answer in time.")))
+                .unwrap_or_else(|_| {
+                    Err(Status::deadline_exceeded(
+                        "A part of Mission Control did not answer in time.",
+                    ))
+                })
         })
     }
 }

@@ -134,7 +134,10 @@ impl Error {
     /// One field breaks a rule.
     pub fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self::invalid_fields(vec![Violation { field: field.into(), message }])
+        Self::invalid_fields(vec![Violation {
+            field: field.into(),
+            message,
+        }])
     }
 
     /// Several fields break rules.
@@ -230,7 +233,10 @@ impl Error {
 
     /// Whether the same call may succeed later without anybody changing anything.
     pub fn is_transient(&self) -> bool {
-        matches!(self.0.kind, Kind::Unavailable | Kind::Deadline | Kind::Limited | Kind::Gateway)
+        matches!(
+            self.0.kind,
+            Kind::Unavailable | Kind::Deadline | Kind::Limited | Kind::Gateway
+        )
     }
 }
 
@@ -292,7 +298,10 @@ impl From<Status> for Error {
             error.0.violations = request
                 .field_violations
                 .iter()
-                .map(|violation| Violation { field: violation.field.clone(), message: violation.description.clone() })
+                .map(|violation| Violation {
+                    field: violation.field.clone(),
+                    message: violation.description.clone(),
+                })
                 .collect();
         }
         error.0.retry_after = details.retry_info().and_then(|info| info.retry_delay);
@@ -305,12 +314,20 @@ impl From<Status> for Error {
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         let away = match &error {
-            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::WorkerCrashed => true,
+            sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::WorkerCrashed => true,
             // Class 57: operator intervention (shutdown, starting up); 53: out of resources; 08: connection trouble.
             // https://www.postgresql.org/docs/current/errcodes-appendix.html
-            sqlx::Error::Database(cause) => cause
-                .code()
-                .is_some_and(|code| code.starts_with("57") || code.starts_with("53") || code.starts_with("08") || code == "40001" || code == "40P01"),
+            sqlx::Error::Database(cause) => cause.code().is_some_and(|code| {
+                code.starts_with("57")
+                    || code.starts_with("53")
+                    || code.starts_with("08")
+                    || code == "40001"
+                    || code == "40P01"
+            }),
             _ => false,
         };
         if away {

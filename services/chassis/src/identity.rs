@@ -7,6 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
+use http::HeaderValue;
 use prost::Message;
 use proto::{
     event::v1::Actor,
@@ -14,7 +15,6 @@ use proto::{
 };
 use sha2::Sha256;
 use time::OffsetDateTime;
-use http::HeaderValue;
 use tonic::Request;
 use uuid::Uuid;
 
@@ -45,7 +45,9 @@ impl Signer {
     /// A signer with a key of 32 bytes.
     pub fn new(key: &[u8; 32]) -> Self {
         // HMAC takes keys of any length: this cannot fail.
-        Self { key: Arc::new(Hmac::<Sha256>::new_from_slice(key).unwrap_or_else(|_| unreachable!("HMAC takes any key"))) }
+        Self {
+            key: Arc::new(Hmac::<Sha256>::new_from_slice(key).unwrap_or_else(|_| unreachable!("HMAC takes any key"))),
+        }
     }
 
     /// Signs a principal that counts for `lifetime`.
@@ -55,10 +57,19 @@ impl Signer {
         let mut mac = Hmac::<Sha256>::clone(&self.key);
         mac.update(&encoded);
         let signature = mac.finalize().into_bytes().to_vec();
-        let text = STANDARD_NO_PAD.encode(SignedPrincipal { principal: encoded, signature }.encode_to_vec());
+        let text = STANDARD_NO_PAD.encode(
+            SignedPrincipal {
+                principal: encoded,
+                signature,
+            }
+            .encode_to_vec(),
+        );
         // Base64 is made of characters that headers take.
         let value = HeaderValue::try_from(text).unwrap_or_else(|_| unreachable!("base64 is a header value"));
-        Signed { principal: Arc::new(principal), value }
+        Signed {
+            principal: Arc::new(principal),
+            value,
+        }
     }
 
     /// The principal of a service that acts by itself in an organization (or in none).
@@ -80,7 +91,10 @@ impl Signer {
         let refused = || Error::unauthenticated("The principal is not signed by this constellation.");
         // Senders may pad, receivers must not mind (gRPC over HTTP/2, "Binary-Header").
         let text = value.as_bytes().trim_ascii_end();
-        let text = text.strip_suffix(b"==").or_else(|| text.strip_suffix(b"=")).unwrap_or(text);
+        let text = text
+            .strip_suffix(b"==")
+            .or_else(|| text.strip_suffix(b"="))
+            .unwrap_or(text);
         let bytes = STANDARD_NO_PAD.decode(text).map_err(|_| refused())?;
         let signed = SignedPrincipal::decode(&*bytes).map_err(|_| refused())?;
         let mut mac = Hmac::<Sha256>::clone(&self.key);
@@ -91,7 +105,10 @@ impl Signer {
         if expires < OffsetDateTime::now_utc().unix_timestamp() {
             return Err(Error::unauthenticated("The principal has expired."));
         }
-        Ok(Signed { principal: Arc::new(principal), value: value.clone() })
+        Ok(Signed {
+            principal: Arc::new(principal),
+            value: value.clone(),
+        })
     }
 }
 
@@ -144,7 +161,9 @@ impl Caller {
 
     /// What kind of caller.
     pub fn kind(&self) -> PrincipalKind {
-        self.signed.as_ref().map_or(PrincipalKind::Unspecified, |signed| signed.principal.kind())
+        self.signed
+            .as_ref()
+            .map_or(PrincipalKind::Unspecified, |signed| signed.principal.kind())
     }
 
     /// The organization the call acts in: a person's active one, an agent's own.
@@ -162,12 +181,15 @@ impl Caller {
 
     /// The agent's id, if the caller is one.
     pub fn agent_id(&self) -> Option<Uuid> {
-        (self.kind() == PrincipalKind::Agent).then(|| self.principal().ok().and_then(|agent| Uuid::parse_str(&agent.id).ok()))?
+        (self.kind() == PrincipalKind::Agent)
+            .then(|| self.principal().ok().and_then(|agent| Uuid::parse_str(&agent.id).ok()))?
     }
 
     /// The board of a calling agent; `None` for people and main agents.
     pub fn agent_board(&self) -> Option<Uuid> {
-        self.principal().ok().and_then(|agent| Uuid::parse_str(&agent.board_id).ok())
+        self.principal()
+            .ok()
+            .and_then(|agent| Uuid::parse_str(&agent.board_id).ok())
     }
 
     /// Whether the caller is an agent that leads its board.
@@ -178,7 +200,11 @@ impl Caller {
     /// The person's membership in an organization.
     pub fn membership(&self, organization: Uuid) -> Option<&Membership> {
         let organization = organization.to_string();
-        self.principal().ok()?.memberships.iter().find(|membership| membership.organization_id == organization)
+        self.principal()
+            .ok()?
+            .memberships
+            .iter()
+            .find(|membership| membership.organization_id == organization)
     }
 
     /// Refuses callers that may not read a board of an organization. People need a right in the board's own organization, active
@@ -196,21 +222,31 @@ impl Caller {
         match self.kind() {
             PrincipalKind::Service => Ok(()),
             PrincipalKind::User => {
-                let membership = self.membership(organization).ok_or_else(|| Error::denied("No org access"))?;
+                let membership = self
+                    .membership(organization)
+                    .ok_or_else(|| Error::denied("No org access"))?;
                 let board = board.to_string();
                 let by_grant = membership
                     .grants
                     .iter()
                     .any(|grant| grant.board_id == board && (grant.can_write || (!write && grant.can_read)));
                 let by_flag = membership.all_boards_write || (!write && membership.all_boards_read);
-                if by_flag || by_grant { Ok(()) } else { Err(Error::denied("Board access denied")) }
+                if by_flag || by_grant {
+                    Ok(())
+                } else {
+                    Err(Error::denied("Board access denied"))
+                }
             }
             PrincipalKind::Agent => {
                 let own = match self.agent_board() {
                     Some(own) => own == board,
                     None => true,
                 };
-                if own && self.organization()? == organization { Ok(()) } else { Err(Error::denied("Forbidden")) }
+                if own && self.organization()? == organization {
+                    Ok(())
+                } else {
+                    Err(Error::denied("Forbidden"))
+                }
             }
             PrincipalKind::Unspecified => Err(Error::unauthenticated("Unauthorized")),
         }
@@ -218,11 +254,19 @@ impl Caller {
 
     /// Boards of the active organization a person may read: `None` is all of them.
     pub fn readable_boards(&self) -> Result<Option<Vec<Uuid>>> {
-        let membership = self.membership(self.organization()?).ok_or_else(|| Error::denied("No org access"))?;
+        let membership = self
+            .membership(self.organization()?)
+            .ok_or_else(|| Error::denied("No org access"))?;
         if membership.all_boards_read || membership.all_boards_write {
             return Ok(None);
         }
-        membership.grants.iter().filter(|grant| grant.can_read || grant.can_write).map(|grant| uuid_of(&grant.board_id)).collect::<Result<_>>().map(Some)
+        membership
+            .grants
+            .iter()
+            .filter(|grant| grant.can_read || grant.can_write)
+            .map(|grant| uuid_of(&grant.board_id))
+            .collect::<Result<_>>()
+            .map(Some)
     }
 
     /// The caller as the audit trail names it.

@@ -29,7 +29,10 @@ pub use store::{Schema, Store, Tx};
 /// A moment as protobuf has it.
 pub fn timestamp(at: OffsetDateTime) -> prost_types::Timestamp {
     // PostgreSQL keeps microseconds: rounding here keeps what is answered equal to what is read later.
-    prost_types::Timestamp { seconds: at.unix_timestamp(), nanos: i32::try_from(at.microsecond() * 1000).unwrap_or(0) }
+    prost_types::Timestamp {
+        seconds: at.unix_timestamp(),
+        nanos: i32::try_from(at.microsecond() * 1000).unwrap_or(0),
+    }
 }
 
 /// A protobuf moment as PostgreSQL keeps it.

@@ -52,7 +52,10 @@ impl Start {
         if let Some(token) = resume_token.filter(|token| !token.is_empty()) {
             return match token.parse() {
                 Ok(position) if position >= 0 => Ok(Self::After(position)),
-                _ => Err(Error::invalid("resume_token", "The resume token is not one of this stream: use the id of the last event, or leave it out.")),
+                _ => Err(Error::invalid(
+                    "resume_token",
+                    "The resume token is not one of this stream: use the id of the last event, or leave it out.",
+                )),
             };
         }
         Ok(since.and_then(parse_time).map_or(Self::Now, Self::Since))
@@ -67,7 +70,9 @@ fn parse_time(text: &str) -> Option<OffsetDateTime> {
 
 /// Position of the newest event that has one: a watcher that begins after it misses nothing of what a later read does not show.
 pub async fn now_position(store: &Store) -> Result<i64> {
-    Ok(sqlx::query_scalar("SELECT coalesce(max(position), 0) FROM outbox").fetch_one(store.pool()).await?)
+    Ok(sqlx::query_scalar("SELECT coalesce(max(position), 0) FROM outbox")
+        .fetch_one(store.pool())
+        .await?)
 }
 
 /// The change log of one service, for any number of watchers. Clones share one hub: create one per service and process.
@@ -86,7 +91,14 @@ struct Inner {
 impl Feed {
     /// The events that `store`'s service records.
     pub fn new(store: Store, bus: Arc<dyn Bus>) -> Self {
-        Self { inner: Arc::new(Inner { store, bus, hub: OnceCell::new() }), stop: CancellationToken::new() }
+        Self {
+            inner: Arc::new(Inner {
+                store,
+                bus,
+                hub: OnceCell::new(),
+            }),
+            stop: CancellationToken::new(),
+        }
     }
 
     /// Ends every watch with `stop`, so that a server can drain.
@@ -161,12 +173,20 @@ fn since(start: Start, event: &Event) -> bool {
 /// Refuses a position when an event after it has been pruned.
 async fn still_kept(store: &Store, position: i64) -> Result<()> {
     let (oldest, newest): (Option<i64>, Option<i64>) =
-        sqlx::query_as("SELECT (SELECT min(position) FROM outbox), (SELECT max(position) FROM outbox)").fetch_one(store.pool()).await?;
+        sqlx::query_as("SELECT (SELECT min(position) FROM outbox), (SELECT max(position) FROM outbox)")
+            .fetch_one(store.pool())
+            .await?;
     if position > newest.unwrap_or(0) {
-        return Err(Error::invalid("resume_token", "The resume token is ahead of this stream: load the list again and watch without a token."));
+        return Err(Error::invalid(
+            "resume_token",
+            "The resume token is ahead of this stream: load the list again and watch without a token.",
+        ));
     }
     if oldest.is_some_and(|oldest| position + 1 < oldest) {
-        return Err(Error::new(Kind::Gone, "The resume token is too old: load the list again and watch without a token."));
+        return Err(Error::new(
+            Kind::Gone,
+            "The resume token is too old: load the list again and watch without a token.",
+        ));
     }
     Ok(())
 }
@@ -180,12 +200,14 @@ async fn position_before(store: &Store, time: OffsetDateTime) -> Result<i64> {
 
 /// Events after a position, up to another one (included), as many as [`PAGE`].
 async fn page(store: &Store, after: i64, up_to: Option<i64>) -> Result<Vec<Event>> {
-    let rows = sqlx::query("SELECT position, event FROM outbox WHERE position > $1 AND position <= $2 ORDER BY position LIMIT $3")
-        .bind(after)
-        .bind(up_to.unwrap_or(i64::MAX))
-        .bind(PAGE)
-        .fetch_all(store.pool())
-        .await?;
+    let rows = sqlx::query(
+        "SELECT position, event FROM outbox WHERE position > $1 AND position <= $2 ORDER BY position LIMIT $3",
+    )
+    .bind(after)
+    .bind(up_to.unwrap_or(i64::MAX))
+    .bind(PAGE)
+    .fetch_all(store.pool())
+    .await?;
     rows.iter().map(|row| stored(store.schema(), row)).collect()
 }
 
@@ -260,7 +282,12 @@ impl Shared {
         let id = state.next_id;
         state.next_id += 1;
         state.watchers.insert(id, Entry { filter, sender });
-        Watcher { from: state.last, events, id, shared: Arc::downgrade(self) }
+        Watcher {
+            from: state.last,
+            events,
+            id,
+            shared: Arc::downgrade(self),
+        }
     }
 
     fn last(&self) -> i64 {
@@ -271,7 +298,9 @@ impl Shared {
         let mut state = self.state.lock();
         state.last = event.position;
         // A watcher whose buffer is full loses its place: it ends what is there and reads on from the outbox.
-        state.watchers.retain(|_, entry| !(entry.filter)(event) || entry.sender.try_send(event.clone()).is_ok());
+        state
+            .watchers
+            .retain(|_, entry| !(entry.filter)(event) || entry.sender.try_send(event.clone()).is_ok());
     }
 }
 
@@ -299,7 +328,11 @@ impl Hub {
                     Ok(event) if event.r#type == GAP => catch_up(&store, &own, None).await,
                     Ok(_) => {}
                     Err(RecvError::Lagged(missed)) => {
-                        tracing::info!(schema = store.schema(), missed, "live events missed: reading them from the outbox");
+                        tracing::info!(
+                            schema = store.schema(),
+                            missed,
+                            "live events missed: reading them from the outbox"
+                        );
                         catch_up(&store, &own, None).await;
                     }
                     Err(RecvError::Closed) => return,
@@ -324,7 +357,12 @@ async fn catch_up(store: &Store, shared: &Shared, up_to: Option<i64>) {
             }
             Err(error) => {
                 failures += 1;
-                tracing::warn!(schema = store.schema(), error = error.report(), failures, "reading missed live events failed");
+                tracing::warn!(
+                    schema = store.schema(),
+                    error = error.report(),
+                    failures,
+                    "reading missed live events failed"
+                );
                 tokio::time::sleep(backoff(failures, Duration::from_millis(100), Duration::from_secs(5))).await;
             }
         }
@@ -343,15 +381,31 @@ mod tests {
             (None, None, Start::Now),
             (Some("yesterday"), None, Start::Now),
             (Some(""), None, Start::Now),
-            (Some("2026-11-22T10:00:00Z"), None, Start::Since(datetime!(2026-11-22 10:00 UTC))),
-            (Some("2026-11-22T10:00:00.5+02:00"), None, Start::Since(datetime!(2026-11-22 8:00:00.5 UTC))),
-            (Some("2026-11-22T10:00:00"), None, Start::Since(datetime!(2026-11-22 10:00 UTC))),
+            (
+                Some("2026-11-22T10:00:00Z"),
+                None,
+                Start::Since(datetime!(2026-11-22 10:00 UTC)),
+            ),
+            (
+                Some("2026-11-22T10:00:00.5+02:00"),
+                None,
+                Start::Since(datetime!(2026-11-22 8:00:00.5 UTC)),
+            ),
+            (
+                Some("2026-11-22T10:00:00"),
+                None,
+                Start::Since(datetime!(2026-11-22 10:00 UTC)),
+            ),
             (Some("2026-11-22T10:00:00Z"), Some("17"), Start::After(17)),
             (None, Some("0"), Start::After(0)),
             (None, Some(""), Start::Now),
         ];
         for (since, token, expected) in cases {
-            assert_eq!(Start::of(since, token).expect("starts"), expected, "{since:?} {token:?}");
+            assert_eq!(
+                Start::of(since, token).expect("starts"),
+                expected,
+                "{since:?} {token:?}"
+            );
         }
         for token in ["x", "-1", "1.5"] {
             let error = Start::of(None, Some(token)).expect_err("refuses");

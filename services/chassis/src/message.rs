@@ -17,7 +17,10 @@ impl Page {
     /// The window of a request: 200 rows from the start unless it says otherwise. Bounds are checked at the door and here, for calls that do
     /// not pass it.
     pub fn of(limit: Option<i32>, offset: Option<i32>) -> Result<Self> {
-        let page = Self { limit: limit.unwrap_or(200), offset: offset.unwrap_or(0) };
+        let page = Self {
+            limit: limit.unwrap_or(200),
+            offset: offset.unwrap_or(0),
+        };
         if !(1..=200).contains(&page.limit) {
             return Err(Error::invalid("limit", "limit must be between 1 and 200."));
         }
@@ -53,7 +56,10 @@ impl<'a> Mask<'a> {
     /// A field that cannot be cleared: `None` leaves it.
     pub fn required<T>(&self, name: &str, value: Option<T>) -> Result<Option<T>> {
         match self.field(name, value) {
-            Some(None) => Err(Error::invalid(name, format!("{name} cannot be null; leave it out to keep it."))),
+            Some(None) => Err(Error::invalid(
+                name,
+                format!("{name} cannot be null; leave it out to keep it."),
+            )),
             Some(value) => Ok(value),
             None => Ok(None),
         }

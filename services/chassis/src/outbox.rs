@@ -95,7 +95,10 @@ impl Change {
 
 /// A resource in an envelope field.
 pub fn pack<M: Message + Name>(resource: &M) -> Any {
-    Any { type_url: M::type_url(), value: resource.encode_to_vec() }
+    Any {
+        type_url: M::type_url(),
+        value: resource.encode_to_vec(),
+    }
 }
 
 /// The resource of an envelope field, if it is of this type.

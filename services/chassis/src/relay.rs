@@ -40,8 +40,17 @@ pub async fn run(store: Store, bus: Arc<dyn Bus>, stop: CancellationToken) -> Re
             && !stop.is_cancelled()
         {
             failures += 1;
-            tracing::warn!(schema = store.schema(), error = error.report(), failures, "relaying failed");
-            let _ = tokio::time::timeout(backoff(failures, Duration::from_millis(50), Duration::from_secs(5)), stop.cancelled()).await;
+            tracing::warn!(
+                schema = store.schema(),
+                error = error.report(),
+                failures,
+                "relaying failed"
+            );
+            let _ = tokio::time::timeout(
+                backoff(failures, Duration::from_millis(50), Duration::from_secs(5)),
+                stop.cancelled(),
+            )
+            .await;
         }
     }
     Ok(())
@@ -64,7 +73,8 @@ async fn turn(store: &Store, bus: &dyn Bus, stop: &CancellationToken, failures: 
 
 async fn lock(store: &Store, bus: &dyn Bus, connection: &mut PgConnection) -> Result<()> {
     loop {
-        let statement = sqlx::query_scalar("SELECT pg_try_advisory_lock(hashtextextended('outbox ' || current_schema(), 0))");
+        let statement =
+            sqlx::query_scalar("SELECT pg_try_advisory_lock(hashtextextended('outbox ' || current_schema(), 0))");
         if within(statement.fetch_one(&mut *connection)).await? {
             return Ok(());
         }
@@ -100,7 +110,12 @@ async fn relay(store: &Store, bus: &dyn Bus, connection: &mut PgConnection, fail
         }
         if Instant::now() >= prune_at {
             let full = prune(connection).await?;
-            prune_at = Instant::now() + if full { Duration::from_secs(1) } else { jittered(PRUNE_INTERVAL) };
+            prune_at = Instant::now()
+                + if full {
+                    Duration::from_secs(1)
+                } else {
+                    jittered(PRUNE_INTERVAL)
+                };
         }
         tokio::select! {
             () = store.poke().notified() => {}
@@ -135,16 +150,27 @@ async fn publish(store: &Store, bus: &dyn Bus, connection: &mut PgConnection, ro
         match stored(schema, row) {
             Ok(event) => events.push(event),
             // Cannot happen to what we wrote. The row stays to be looked at; it must not stop the others.
-            Err(error) => tracing::error!(schema, id = %row.get::<Uuid, _>("id"), error = error.report(), "an outbox row is not an event"),
+            Err(error) => {
+                tracing::error!(schema, id = %row.get::<Uuid, _>("id"), error = error.report(), "an outbox row is not an event")
+            }
         }
     }
-    let age = |row: &PgRow| (OffsetDateTime::now_utc() - row.get::<OffsetDateTime, _>("created_at")).as_seconds_f64().max(0.0);
+    let age = |row: &PgRow| {
+        (OffsetDateTime::now_utc() - row.get::<OffsetDateTime, _>("created_at"))
+            .as_seconds_f64()
+            .max(0.0)
+    };
     if let Err(error) = bus.publish(&events).await {
         metrics::gauge!("mc_outbox_oldest_seconds", "schema" => schema).set(age(&rows[0]));
         return Err(error);
     }
     let ids: Vec<Uuid> = rows.iter().map(|row| row.get("id")).collect();
-    within(sqlx::query("UPDATE outbox SET published_at = now() WHERE id = ANY($1)").bind(&ids).execute(connection)).await?;
+    within(
+        sqlx::query("UPDATE outbox SET published_at = now() WHERE id = ANY($1)")
+            .bind(&ids)
+            .execute(connection),
+    )
+    .await?;
     metrics::counter!("mc_outbox_published_total", "schema" => schema).increment(ids.len() as u64);
     metrics::gauge!("mc_outbox_oldest_seconds", "schema" => schema).set(0.0);
     let lag = metrics::histogram!("mc_outbox_lag_seconds", "schema" => schema);
@@ -177,7 +203,11 @@ async fn prune(connection: &mut PgConnection) -> Result<bool> {
     );
     let mut most = 0;
     for statement in [outbox, inbox] {
-        most = most.max(within(sqlx::query(AssertSqlSafe(statement)).execute(&mut *connection)).await?.rows_affected());
+        most = most.max(
+            within(sqlx::query(AssertSqlSafe(statement)).execute(&mut *connection))
+                .await?
+                .rows_affected(),
+        );
     }
     // One less than a step: the newest row stays.
     Ok(i64::try_from(most).is_ok_and(|most| most >= PRUNE_STEP - 1))

@@ -63,15 +63,25 @@ pub struct Role {
 impl Role {
     /// A role without anything.
     pub fn new(name: &'static str) -> Self {
-        Self { name, routes: Routes::default(), services: Vec::new(), tasks: Vec::new(), consumers: Vec::new(), checks: Vec::new() }
+        Self {
+            name,
+            routes: Routes::default(),
+            services: Vec::new(),
+            tasks: Vec::new(),
+            consumers: Vec::new(),
+            checks: Vec::new(),
+        }
     }
 
     /// Adds a gRPC service.
     #[must_use]
     pub fn service<S>(mut self, service: S) -> Self
     where
-        S: tower::Service<http::Request<tonic::body::Body>, Error = std::convert::Infallible, Response = http::Response<tonic::body::Body>>
-            + tonic::server::NamedService
+        S: tower::Service<
+                http::Request<tonic::body::Body>,
+                Error = std::convert::Infallible,
+                Response = http::Response<tonic::body::Body>,
+            > + tonic::server::NamedService
             + Clone
             + Send
             + Sync
@@ -92,7 +102,9 @@ impl Role {
             async move { store.ping().await }
         }));
         let (relayed, bus) = (store.clone(), context.bus.clone());
-        self.task("outbox-relay", move |stop| crate::relay::run(relayed.clone(), bus.clone(), stop))
+        self.task("outbox-relay", move |stop| {
+            crate::relay::run(relayed.clone(), bus.clone(), stop)
+        })
     }
 
     /// Adds a consumer of events.
@@ -132,7 +144,10 @@ impl Role {
         F: Fn(CancellationToken) -> R + Send + Sync + 'static,
         R: Future<Output = Result<()>> + Send + 'static,
     {
-        self.tasks.push(Task { name, run: Arc::new(move |stop| Box::pin(run(stop))) });
+        self.tasks.push(Task {
+            name,
+            run: Arc::new(move |stop| Box::pin(run(stop))),
+        });
         self
     }
 }
@@ -158,7 +173,11 @@ impl Task {
                     Ok(Err(error)) => tracing::error!(role, task = self.name, %error, "task failed"),
                     Err(error) => tracing::error!(role, task = self.name, %error, "task panicked"),
                 }
-                failures = if started.elapsed() > Duration::from_secs(60) { 1 } else { failures + 1 };
+                failures = if started.elapsed() > Duration::from_secs(60) {
+                    1
+                } else {
+                    failures + 1
+                };
                 let delay = backoff(failures, Duration::from_millis(200), Duration::from_secs(30));
                 let _ = tokio::time::timeout(delay, stop.cancelled()).await;
             }
@@ -181,7 +200,10 @@ impl Check {
         F: Fn() -> R + Send + Sync + 'static,
         R: Future<Output = Result<()>> + Send + 'static,
     {
-        Self { name, probe: Arc::new(move || Box::pin(probe())) }
+        Self {
+            name,
+            probe: Arc::new(move || Box::pin(probe())),
+        }
     }
 
     /// Asks, for two seconds at most.
@@ -195,6 +217,8 @@ impl Check {
 /// The delay before attempt `failures + 1`: exponential from `base` to `cap`, with full jitter
 /// (<https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>), never below a tenth.
 pub fn backoff(failures: u32, base: Duration, cap: Duration) -> Duration {
-    let ceiling = base.saturating_mul(2u32.saturating_pow(failures.saturating_sub(1).min(20))).min(cap);
+    let ceiling = base
+        .saturating_mul(2u32.saturating_pow(failures.saturating_sub(1).min(20)))
+        .min(cap);
     ceiling.mul_f64(rand::rng().random_range(0.1..=1.0))
 }

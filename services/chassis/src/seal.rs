@@ -26,7 +26,9 @@ pub struct Sealer {
 impl Sealer {
     /// The sealer of a master secret.
     pub fn new(secret: &SecretString) -> Self {
-        Self { cipher: Arc::new(XChaCha20Poly1305::new(&derive(secret, "seal").into())) }
+        Self {
+            cipher: Arc::new(XChaCha20Poly1305::new(&derive(secret, "seal").into())),
+        }
     }
 
     /// Encrypts. `place` (`gateway.token:<id>`) is authenticated: a value copied to another row does not open.
@@ -35,7 +37,13 @@ impl Sealer {
         rand::rng().fill_bytes(&mut nonce);
         let sealed = self
             .cipher
-            .encrypt(&XNonce::from(nonce), Payload { msg: plain, aad: place.as_bytes() })
+            .encrypt(
+                &XNonce::from(nonce),
+                Payload {
+                    msg: plain,
+                    aad: place.as_bytes(),
+                },
+            )
             .map_err(|_| Error::internal(anyhow::anyhow!("sealing failed")))?;
         let mut out = Vec::with_capacity(1 + NONCE + sealed.len());
         out.push(SCHEME);
@@ -46,7 +54,11 @@ impl Sealer {
 
     /// Decrypts what [`Sealer::seal`] made for the same place.
     pub fn open(&self, place: &str, sealed: &[u8]) -> Result<Vec<u8>> {
-        let broken = || Error::internal(anyhow::anyhow!("a secret of `{place}` cannot be opened: was SECRET_KEY changed?"));
+        let broken = || {
+            Error::internal(anyhow::anyhow!(
+                "a secret of `{place}` cannot be opened: was SECRET_KEY changed?"
+            ))
+        };
         let (scheme, rest) = sealed.split_first().ok_or_else(broken)?;
         if *scheme != SCHEME || rest.len() < NONCE {
             return Err(broken());
@@ -54,7 +66,13 @@ impl Sealer {
         let (nonce, text) = rest.split_at(NONCE);
         let nonce: [u8; NONCE] = nonce.try_into().map_err(|_| broken())?;
         self.cipher
-            .decrypt(&XNonce::from(nonce), Payload { msg: text, aad: place.as_bytes() })
+            .decrypt(
+                &XNonce::from(nonce),
+                Payload {
+                    msg: text,
+                    aad: place.as_bytes(),
+                },
+            )
             .map_err(|_| broken())
     }
 }
@@ -63,7 +81,8 @@ impl Sealer {
 pub fn derive(secret: &SecretString, purpose: &str) -> [u8; 32] {
     let mut key = [0u8; 32];
     // 32 bytes are far below the limit of 255 hashes, the only way this can fail.
-    let _ = Hkdf::<Sha256>::new(Some(b"mission-control"), secret.expose_secret().as_bytes()).expand(purpose.as_bytes(), &mut key);
+    let _ = Hkdf::<Sha256>::new(Some(b"mission-control"), secret.expose_secret().as_bytes())
+        .expand(purpose.as_bytes(), &mut key);
     key
 }
 

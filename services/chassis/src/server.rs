@@ -29,13 +29,21 @@ impl Running {
         let tracker = TaskTracker::new();
         for role in roles {
             if let Some(channel) = context.peers.channel(role.name) {
-                channel.bind(Guarded::new(role.routes, context.catalog.clone(), context.signer.clone()));
+                channel.bind(Guarded::new(
+                    role.routes,
+                    context.catalog.clone(),
+                    context.signer.clone(),
+                ));
             }
             for task in role.tasks {
                 task.supervise(role.name, context.stop.clone(), &tracker);
             }
         }
-        Self { stop: context.stop.clone(), tracker, checks: Arc::new(checks) }
+        Self {
+            stop: context.stop.clone(),
+            tracker,
+            checks: Arc::new(checks),
+        }
     }
 
     /// Stops everything: tasks finish what they have in hand, for [`DRAIN`] at most.
@@ -49,9 +57,17 @@ impl Running {
 }
 
 /// Serves roles that live in other processes' reach: gRPC with health by what the roles depend on, and reflection. Returns when stopped.
-pub async fn serve_grpc(context: &Context, running: &Running, roles: &[(&'static str, Vec<&'static str>)], address: SocketAddr) -> anyhow::Result<()> {
+pub async fn serve_grpc(
+    context: &Context,
+    running: &Running,
+    roles: &[(&'static str, Vec<&'static str>)],
+    address: SocketAddr,
+) -> anyhow::Result<()> {
     let (reporter, health) = tonic_health::server::health_reporter();
-    let names: Vec<&'static str> = roles.iter().flat_map(|(_, services)| services.iter().copied()).collect();
+    let names: Vec<&'static str> = roles
+        .iter()
+        .flat_map(|(_, services)| services.iter().copied())
+        .collect();
     let checks = running.checks.clone();
     let stop = context.stop.clone();
     running.tracker.spawn(async move {
@@ -82,7 +98,9 @@ pub async fn serve_grpc(context: &Context, running: &Running, roles: &[(&'static
         .build_v1()?;
     let mut router = Routes::new(health).add_service(reflection).into_axum_router();
     for (role, services) in roles {
-        let Some(channel) = context.peers.channel(role).cloned() else { continue };
+        let Some(channel) = context.peers.channel(role).cloned() else {
+            continue;
+        };
         for service in services {
             let channel = channel.clone();
             router = router.route(

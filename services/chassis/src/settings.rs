@@ -91,7 +91,11 @@ pub struct Settings {
     #[arg(long, env = "SECURITY_HEADER_X_FRAME_OPTIONS", default_value = "DENY")]
     pub x_frame_options: String,
     /// Value of Referrer-Policy; blank leaves it out.
-    #[arg(long, env = "SECURITY_HEADER_REFERRER_POLICY", default_value = "strict-origin-when-cross-origin")]
+    #[arg(
+        long,
+        env = "SECURITY_HEADER_REFERRER_POLICY",
+        default_value = "strict-origin-when-cross-origin"
+    )]
     pub referrer_policy: String,
     /// Value of Permissions-Policy; blank leaves it out.
     #[arg(long, env = "SECURITY_HEADER_PERMISSIONS_POLICY", default_value = "")]
@@ -113,27 +117,43 @@ pub struct Settings {
     pub otlp_endpoint: String,
 }
 
-const PLACEHOLDERS: [&str; 4] = ["change-me", "changeme", "replace-me", "replace-with-strong-random-token"];
+const PLACEHOLDERS: [&str; 4] = [
+    "change-me",
+    "changeme",
+    "replace-me",
+    "replace-with-strong-random-token",
+];
 
 impl Settings {
     /// Every mistake at once, each with its remedy; empty when there is none.
     pub fn mistakes(&self) -> Vec<String> {
         let mut found = Vec::new();
         if self.database_url.is_empty() {
-            found.push("DATABASE_URL is not set: give a PostgreSQL URL, or use `mission-control up`, which brings its own.".to_owned());
+            found.push(
+                "DATABASE_URL is not set: give a PostgreSQL URL, or use `mission-control up`, which brings its own."
+                    .to_owned(),
+            );
         } else if self.database_url.parse::<sqlx::postgres::PgConnectOptions>().is_err() {
-            found.push("DATABASE_URL is not a PostgreSQL URL (postgres://user:password@host:port/database).".to_owned());
+            found
+                .push("DATABASE_URL is not a PostgreSQL URL (postgres://user:password@host:port/database).".to_owned());
         }
         let token = self.local_auth_token.expose_secret().trim();
         if token.chars().count() < 50 {
-            found.push("LOCAL_AUTH_TOKEN must have at least 50 characters: `openssl rand -hex 32` makes one.".to_owned());
-        } else if PLACEHOLDERS.iter().any(|placeholder| token.to_lowercase().starts_with(placeholder)) {
+            found.push(
+                "LOCAL_AUTH_TOKEN must have at least 50 characters: `openssl rand -hex 32` makes one.".to_owned(),
+            );
+        } else if PLACEHOLDERS
+            .iter()
+            .any(|placeholder| token.to_lowercase().starts_with(placeholder))
+        {
             found.push("LOCAL_AUTH_TOKEN is a placeholder: `openssl rand -hex 32` makes a real one.".to_owned());
         }
         if self.secret_key.expose_secret().len() < 32 {
             found.push("SECRET_KEY must have at least 32 characters: `openssl rand -hex 32` makes one. Keep it: stored secrets cannot be read without it.".to_owned());
         }
-        if !self.base_url.is_empty() && !matches!(url::Url::parse(&self.base_url), Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host()) {
+        if !self.base_url.is_empty()
+            && !matches!(url::Url::parse(&self.base_url), Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host())
+        {
             found.push("BASE_URL must be an absolute http or https URL.".to_owned());
         }
         if let Err(error) = self.peer_list() {

@@ -98,7 +98,11 @@ impl Store {
                 })
             })
             .connect_lazy_with(options);
-        Ok(Self { pool, schema: schema.name, poke: Arc::default() })
+        Ok(Self {
+            pool,
+            schema: schema.name,
+            poke: Arc::default(),
+        })
     }
 
     /// For reads.
@@ -118,7 +122,12 @@ impl Store {
 
     /// Begins a transaction.
     pub async fn begin(&self) -> Result<Tx> {
-        Ok(Tx { inner: self.pool.begin().await?, poke: self.poke.clone(), recorded: AtomicBool::new(false), wake: Vec::new() })
+        Ok(Tx {
+            inner: self.pool.begin().await?,
+            poke: self.poke.clone(),
+            recorded: AtomicBool::new(false),
+            wake: Vec::new(),
+        })
     }
 
     /// Whether the database answers.
@@ -153,7 +162,12 @@ impl Tx {
         )
         .bind(events.iter().map(|event| id(&event.id)).collect::<Vec<_>>())
         .bind(events.iter().map(|event| event.r#type.clone()).collect::<Vec<_>>())
-        .bind(events.iter().map(|event| id(&event.organization_id)).collect::<Vec<_>>())
+        .bind(
+            events
+                .iter()
+                .map(|event| id(&event.organization_id))
+                .collect::<Vec<_>>(),
+        )
         .bind(events.iter().map(|event| id(&event.board_id)).collect::<Vec<_>>())
         .bind(events.iter().map(Message::encode_to_vec).collect::<Vec<_>>())
         .execute(&mut *self.inner)
@@ -216,8 +230,12 @@ pub async fn migrate(url: &str, schemas: &[Schema]) -> anyhow::Result<()> {
     for schema in schemas {
         let (name, role) = (schema.name, schema.role());
         let granted = ensure_role(&mut connection, &role).await?;
-        connection.execute(AssertSqlSafe(format!("CREATE SCHEMA IF NOT EXISTS {name}"))).await?;
-        connection.execute(AssertSqlSafe(format!("SET search_path = {name}"))).await?;
+        connection
+            .execute(AssertSqlSafe(format!("CREATE SCHEMA IF NOT EXISTS {name}")))
+            .await?;
+        connection
+            .execute(AssertSqlSafe(format!("SET search_path = {name}")))
+            .await?;
         migrator(&COMMON, "_chassis_migrations").run(&mut connection).await?;
         migrator(schema.migrations, "_migrations").run(&mut connection).await?;
         if granted {
@@ -240,14 +258,23 @@ pub async fn pending(connection: &mut PgConnection, schemas: &[Schema]) -> sqlx:
     for schema in schemas {
         for (migrator, table) in [(&COMMON, "_chassis_migrations"), (schema.migrations, "_migrations")] {
             let table = format!("{}.{table}", schema.name);
-            let exists: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL").bind(&table).fetch_one(&mut *connection).await?;
+            let exists: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
+                .bind(&table)
+                .fetch_one(&mut *connection)
+                .await?;
             let applied: Vec<i64> = if exists {
-                sqlx::query_scalar(AssertSqlSafe(format!("SELECT version FROM {table} WHERE success"))).fetch_all(&mut *connection).await?
+                sqlx::query_scalar(AssertSqlSafe(format!("SELECT version FROM {table} WHERE success")))
+                    .fetch_all(&mut *connection)
+                    .await?
             } else {
                 Vec::new()
             };
-            let lacking = migrator.iter().filter(|migration| !applied.contains(&migration.version));
-            missing.extend(lacking.map(|migration| format!("{} {:04} {}", schema.name, migration.version, migration.description)));
+            let lacking = migrator
+                .iter()
+                .filter(|migration| !applied.contains(&migration.version));
+            missing.extend(
+                lacking.map(|migration| format!("{} {:04} {}", schema.name, migration.version, migration.description)),
+            );
         }
     }
     Ok(missing)
@@ -255,7 +282,12 @@ pub async fn pending(connection: &mut PgConnection, schemas: &[Schema]) -> sqlx:
 
 /// A copy with a history table of its own; the caller holds the lock.
 fn migrator(of: &Migrator, table: &'static str) -> Migrator {
-    Migrator { migrations: of.migrations.clone(), locking: false, table_name: Cow::Borrowed(table), ..Migrator::DEFAULT }
+    Migrator {
+        migrations: of.migrations.clone(),
+        locking: false,
+        table_name: Cow::Borrowed(table),
+        ..Migrator::DEFAULT
+    }
 }
 
 /// Creates the service's role and lets the connecting user act as it. Roles belong to the whole cluster, so that another database may
@@ -278,7 +310,10 @@ async fn ensure_role(connection: &mut PgConnection, role: &str) -> anyhow::Resul
             if !denied {
                 return Err(error.into());
             }
-            tracing::warn!(role, "the database user may not create roles: this service runs with the rights of that user");
+            tracing::warn!(
+                role,
+                "the database user may not create roles: this service runs with the rights of that user"
+            );
             return Ok(false);
         }
     }

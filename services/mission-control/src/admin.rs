@@ -37,9 +37,17 @@ pub enum Parked {
 /// Brings every schema up to date, and the broker's queues when there is a broker: an event that is published before a consumer's queue
 /// exists would pass that consumer by.
 pub async fn migrate(settings: &Settings) -> anyhow::Result<()> {
-    ensure!(!settings.database_url.is_empty(), "DATABASE_URL is not set: whose database is to be migrated?");
-    store::migrate(&settings.database_url, &SCHEMAS).await.context("the database could not be brought up to date")?;
-    println!("the database is up to date: {}", SCHEMAS.map(|schema| schema.name).join(", "));
+    ensure!(
+        !settings.database_url.is_empty(),
+        "DATABASE_URL is not set: whose database is to be migrated?"
+    );
+    store::migrate(&settings.database_url, &SCHEMAS)
+        .await
+        .context("the database could not be brought up to date")?;
+    println!(
+        "the database is up to date: {}",
+        SCHEMAS.map(|schema| schema.name).join(", ")
+    );
     if !settings.amqp_url.is_empty() {
         let stop = CancellationToken::new();
         let bus = Arc::new(RabbitBus::start(&settings.amqp_url, stop.clone())?);
@@ -72,12 +80,20 @@ pub async fn parked(action: Parked) -> anyhow::Result<()> {
         Parked::List(settings) => (settings, None),
         Parked::Replay { id, settings } => (*settings, Some(id)),
     };
-    ensure!(!settings.database_url.is_empty(), "DATABASE_URL is not set: whose messages?");
+    ensure!(
+        !settings.database_url.is_empty(),
+        "DATABASE_URL is not set: whose messages?"
+    );
     // Asked first, without the pool, whose callers are not told why a connection failed.
-    let mut connection = PgConnection::connect(&settings.database_url).await.context("the database cannot be connected to")?;
+    let mut connection = PgConnection::connect(&settings.database_url)
+        .await
+        .context("the database cannot be connected to")?;
     let pending = store::pending(&mut connection, &SCHEMAS).await?;
     connection.close().await?;
-    ensure!(pending.is_empty(), "the database is not up to date: run `mission-control migrate` first");
+    ensure!(
+        pending.is_empty(),
+        "the database is not up to date: run `mission-control migrate` first"
+    );
     let mut count = 0;
     for schema in SCHEMAS {
         let store = Store::open(&settings.database_url, schema, 2)?;
@@ -87,12 +103,17 @@ pub async fn parked(action: Parked) -> anyhow::Result<()> {
         }
         for message in parked::list(&store).await? {
             count += 1;
-            println!("{}\t{}\t{}\t{} attempts\t{}\t{}", message.id, message.consumer, message.event_type, message.attempts, message.parked_at, message.error);
+            println!(
+                "{}\t{}\t{}\t{} attempts\t{}\t{}",
+                message.id, message.consumer, message.event_type, message.attempts, message.parked_at, message.error
+            );
         }
     }
     match replay {
         None => println!("{count} parked"),
-        Some(Some(id)) if count == 0 => anyhow::bail!("no parked message has the id {id}: `mission-control parked list` shows them"),
+        Some(Some(id)) if count == 0 => {
+            anyhow::bail!("no parked message has the id {id}: `mission-control parked list` shows them")
+        }
         Some(_) => println!("{count} handed back; the running services take them up"),
     }
     Ok(())

@@ -18,7 +18,15 @@ use tokio_util::sync::CancellationToken;
 use transcoder::Catalog;
 
 /// Every role, in the order they start.
-pub const ROLES: [&str; 7] = ["org", "board", "agent", "approval", "activity", "gateway-bridge", "edge"];
+pub const ROLES: [&str; 7] = [
+    "org",
+    "board",
+    "agent",
+    "approval",
+    "activity",
+    "gateway-bridge",
+    "edge",
+];
 
 /// Roles that run in this process.
 pub struct Constellation {
@@ -34,9 +42,17 @@ pub struct Constellation {
 impl Constellation {
     /// Builds the roles, binds the edge's port when it is one of them, and starts everything. Roles that are not in `names` are called where
     /// `PEERS` says.
-    pub async fn start(settings: Settings, names: &[&'static str], metrics: Option<MetricsHandle>) -> anyhow::Result<Self> {
+    pub async fn start(
+        settings: Settings,
+        names: &[&'static str],
+        metrics: Option<MetricsHandle>,
+    ) -> anyhow::Result<Self> {
         let stop = CancellationToken::new();
-        let bus: Arc<dyn Bus> = if settings.amqp_url.is_empty() { Arc::new(MemoryBus::new(stop.clone())) } else { Arc::new(RabbitBus::start(&settings.amqp_url, stop.clone())?) };
+        let bus: Arc<dyn Bus> = if settings.amqp_url.is_empty() {
+            Arc::new(MemoryBus::new(stop.clone()))
+        } else {
+            Arc::new(RabbitBus::start(&settings.amqp_url, stop.clone())?)
+        };
         let context = context(settings, names, bus, stop)?;
 
         let mut roles = Vec::new();
@@ -51,18 +67,31 @@ impl Constellation {
         checks.extend(roles.iter().flat_map(|role| role.checks.iter().cloned()));
         let mut address = None;
         if names.contains(&"edge") {
-            let (edge, bound) = edge::bind(&context, checks.clone(), metrics).await.with_context(|| format!("LISTEN={} cannot be used", context.settings.listen))?;
+            let (edge, bound) = edge::bind(&context, checks.clone(), metrics)
+                .await
+                .with_context(|| format!("LISTEN={} cannot be used", context.settings.listen))?;
             address = Some(bound);
             roles.push(edge);
         }
         let services = roles.iter().map(|role| (role.name, role.services.clone())).collect();
         let running = Running::start(&context, roles, checks);
-        Ok(Self { context, address, running, services })
+        Ok(Self {
+            context,
+            address,
+            running,
+            services,
+        })
     }
 
     /// Serves the roles' gRPC services to other processes until stopped.
     pub async fn serve_grpc(&self) -> anyhow::Result<()> {
-        serve_grpc(&self.context, &self.running, &self.services, self.context.settings.grpc_listen).await
+        serve_grpc(
+            &self.context,
+            &self.running,
+            &self.services,
+            self.context.settings.grpc_listen,
+        )
+        .await
     }
 
     /// Drains and stops.
@@ -72,7 +101,12 @@ impl Constellation {
 }
 
 /// What roles are built from: roles in `names` are in this process, the others where `PEERS` says.
-pub fn context(settings: Settings, names: &[&'static str], bus: Arc<dyn Bus>, stop: CancellationToken) -> anyhow::Result<Context> {
+pub fn context(
+    settings: Settings,
+    names: &[&'static str],
+    bus: Arc<dyn Bus>,
+    stop: CancellationToken,
+) -> anyhow::Result<Context> {
     let signer = Signer::new(&derive(&settings.secret_key, "principal"));
     let far: HashMap<String, String> = settings.peer_list().map_err(anyhow::Error::msg)?.into_iter().collect();
     let mut channels = HashMap::new();
@@ -80,7 +114,10 @@ pub fn context(settings: Settings, names: &[&'static str], bus: Arc<dyn Bus>, st
         if names.contains(&role) {
             channels.insert(role, Channel::near());
         } else if let Some(url) = far.get(role) {
-            channels.insert(role, Channel::far(url.clone()).with_context(|| format!("PEERS: {role}"))?);
+            channels.insert(
+                role,
+                Channel::far(url.clone()).with_context(|| format!("PEERS: {role}"))?,
+            );
         }
     }
     Ok(Context {
@@ -111,10 +148,15 @@ pub fn build(name: &str, context: &Context) -> anyhow::Result<Role> {
 pub async fn serve(settings: Settings, roles: &[String]) -> anyhow::Result<()> {
     check(&settings)?;
     if settings.amqp_url.is_empty() {
-        anyhow::bail!("AMQP_URL is not set: roles in several processes meet over RabbitMQ (amqp://user:password@host:port)");
+        anyhow::bail!(
+            "AMQP_URL is not set: roles in several processes meet over RabbitMQ (amqp://user:password@host:port)"
+        );
     }
     let telemetry = Telemetry::start(&settings)?;
-    let names: Vec<&'static str> = ROLES.into_iter().filter(|role| roles.iter().any(|wanted| wanted == role)).collect();
+    let names: Vec<&'static str> = ROLES
+        .into_iter()
+        .filter(|role| roles.iter().any(|wanted| wanted == role))
+        .collect();
     let constellation = Constellation::start(settings, &names, Some(telemetry.metrics.clone())).await?;
     let stop = constellation.context.stop.clone();
     tokio::select! {

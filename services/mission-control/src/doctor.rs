@@ -36,7 +36,9 @@ struct Listing {
 pub async fn run(settings: &Settings, matches: Option<&ArgMatches>) -> anyhow::Result<()> {
     println!("settings");
     for argument in Listing::command().get_arguments() {
-        let Some(name) = argument.get_env().and_then(|name| name.to_str()) else { continue };
+        let Some(name) = argument.get_env().and_then(|name| name.to_str()) else {
+            continue;
+        };
         let id = argument.get_id().as_str();
         let source = match matches.and_then(|matches| matches.value_source(id)) {
             Some(ValueSource::CommandLine) => "command line",
@@ -45,7 +47,12 @@ pub async fn run(settings: &Settings, matches: Option<&ArgMatches>) -> anyhow::R
         };
         let value = matches
             .and_then(|matches| matches.get_raw(id))
-            .map(|values| values.map(|value| value.to_string_lossy()).collect::<Vec<_>>().join(","))
+            .map(|values| {
+                values
+                    .map(|value| value.to_string_lossy())
+                    .collect::<Vec<_>>()
+                    .join(",")
+            })
             .unwrap_or_default();
         let shown = match value.as_str() {
             "" => "(not set)",
@@ -73,17 +80,38 @@ pub async fn run(settings: &Settings, matches: Option<&ArgMatches>) -> anyhow::R
 async fn database(settings: &Settings) -> anyhow::Result<String> {
     // Without the pool, whose callers are not told why a connection failed.
     let connecting = tokio::time::timeout(PATIENCE, PgConnection::connect(&settings.database_url)).await;
-    let mut connection = connecting.with_context(|| format!("does not answer within {} seconds", PATIENCE.as_secs()))?.context("cannot be connected to")?;
-    let version: i32 = sqlx::query_scalar("SELECT current_setting('server_version_num')::int").fetch_one(&mut connection).await?;
-    ensure!(version >= OLDEST, "is PostgreSQL {}: {} is the oldest that works", version / 10_000, OLDEST / 10_000);
-    let pending = store::pending(&mut connection, &SCHEMAS).await.context("its migrations cannot be read")?;
+    let mut connection = connecting
+        .with_context(|| format!("does not answer within {} seconds", PATIENCE.as_secs()))?
+        .context("cannot be connected to")?;
+    let version: i32 = sqlx::query_scalar("SELECT current_setting('server_version_num')::int")
+        .fetch_one(&mut connection)
+        .await?;
+    ensure!(
+        version >= OLDEST,
+        "is PostgreSQL {}: {} is the oldest that works",
+        version / 10_000,
+        OLDEST / 10_000
+    );
+    let pending = store::pending(&mut connection, &SCHEMAS)
+        .await
+        .context("its migrations cannot be read")?;
     connection.close().await?;
-    ensure!(pending.is_empty(), "lacks {} (`mission-control migrate` applies them)", pending.join(", "));
+    ensure!(
+        pending.is_empty(),
+        "lacks {} (`mission-control migrate` applies them)",
+        pending.join(", ")
+    );
     let mut waiting = 0;
     for schema in SCHEMAS {
-        waiting += parked::list(&Store::open(&settings.database_url, schema, 1)?).await?.len();
+        waiting += parked::list(&Store::open(&settings.database_url, schema, 1)?)
+            .await?
+            .len();
     }
-    let note = if waiting == 0 { String::new() } else { format!("; {waiting} messages are parked (`mission-control parked list`)") };
+    let note = if waiting == 0 {
+        String::new()
+    } else {
+        format!("; {waiting} messages are parked (`mission-control parked list`)")
+    };
     Ok(format!("PostgreSQL {}, up to date{note}", version / 10_000))
 }
 

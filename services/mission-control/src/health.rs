@@ -13,12 +13,19 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub async fn run(settings: &Settings) -> anyhow::Result<()> {
     let address = near(settings.grpc_listen);
     let asked = async {
-        let channel = tonic::transport::Endpoint::from_shared(format!("http://{address}"))?.connect().await?;
+        let channel = tonic::transport::Endpoint::from_shared(format!("http://{address}"))?
+            .connect()
+            .await?;
         let answer = HealthClient::new(channel).check(HealthCheckRequest::default()).await?;
         anyhow::Ok(answer.into_inner().status())
     };
-    let status = tokio::time::timeout(PATIENCE, asked).await.with_context(|| format!("{address} did not answer in {PATIENCE:?}"))??;
-    anyhow::ensure!(status == ServingStatus::Serving, "{address} does not serve: its log says what is missing");
+    let status = tokio::time::timeout(PATIENCE, asked)
+        .await
+        .with_context(|| format!("{address} did not answer in {PATIENCE:?}"))??;
+    anyhow::ensure!(
+        status == ServingStatus::Serving,
+        "{address} does not serve: its log says what is missing"
+    );
     println!("serving");
     Ok(())
 }
@@ -38,7 +45,11 @@ mod tests {
 
     #[test]
     fn a_wildcard_is_reached_over_loopback() {
-        for (listen, reached) in [("0.0.0.0:5100", "127.0.0.1:5100"), ("[::]:5100", "[::1]:5100"), ("10.0.0.7:5100", "10.0.0.7:5100")] {
+        for (listen, reached) in [
+            ("0.0.0.0:5100", "127.0.0.1:5100"),
+            ("[::]:5100", "[::1]:5100"),
+            ("10.0.0.7:5100", "10.0.0.7:5100"),
+        ] {
             assert_eq!(near(listen.parse().unwrap()), reached.parse().unwrap());
         }
     }

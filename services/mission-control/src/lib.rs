@@ -10,4 +10,11 @@ pub mod up;
 use chassis::Schema;
 
 /// Every schema, in the order they are migrated.
-pub const SCHEMAS: [Schema; 6] = [org::SCHEMA, board::SCHEMA, agent::SCHEMA, approval::SCHEMA, activity::SCHEMA, gateway_bridge::SCHEMA];
+pub const SCHEMAS: [Schema; 6] = [
+    org::SCHEMA,
+    board::SCHEMA,
+    agent::SCHEMA,
+    approval::SCHEMA,
+    activity::SCHEMA,
+    gateway_bridge::SCHEMA,
+];

@@ -57,15 +57,18 @@ fn main() -> ExitCode {
 fn run() -> anyhow::Result<()> {
     let matches = <Arguments as clap::CommandFactory>::command().get_matches();
     let arguments = <Arguments as clap::FromArgMatches>::from_arg_matches(&matches)?;
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
-        match arguments.command {
-            Command::Up(settings) => up::run(settings).await,
-            Command::Serve { roles, settings } => constellation::serve(settings, &roles).await,
-            Command::Migrate(settings) => admin::migrate(&settings).await,
-            Command::Doctor(settings) => doctor::run(&settings, matches.subcommand_matches("doctor")).await,
-            Command::Health(settings) => health::run(&settings).await,
-            Command::Openapi(settings) => admin::openapi(&settings),
-            Command::Parked { action } => admin::parked(action).await,
-        }
-    })
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(async {
+            match arguments.command {
+                Command::Up(settings) => up::run(settings).await,
+                Command::Serve { roles, settings } => constellation::serve(settings, &roles).await,
+                Command::Migrate(settings) => admin::migrate(&settings).await,
+                Command::Doctor(settings) => doctor::run(&settings, matches.subcommand_matches("doctor")).await,
+                Command::Health(settings) => health::run(&settings).await,
+                Command::Openapi(settings) => admin::openapi(&settings),
+                Command::Parked { action } => admin::parked(action).await,
+            }
+        })
 }

@@ -44,7 +44,11 @@ impl Postgres {
         };
         std::fs::create_dir_all(dir)?;
         let dir = dir.canonicalize()?;
-        let owner = if is_root(&dir)? { Some(unprivileged().await?) } else { None };
+        let owner = if is_root(&dir)? {
+            Some(unprivileged().await?)
+        } else {
+            None
+        };
         let data = dir.join("data");
         let socket = socket_dir(&dir);
         for folder in [&dir, &socket] {
@@ -66,11 +70,31 @@ impl Postgres {
                 .await
                 .with_context(|| format!("the cluster in {} was not created (as root, every folder above must let others enter: set DATA_DIR)", server.data.display()))?;
         }
-        if server.tool("pg_ctl", ["status".as_ref(), "-D".as_ref(), server.data.as_os_str()]).await.is_err() {
-            let options = format!("-c listen_addresses='' -c unix_socket_directories='{}' -c max_connections=200 -c shared_buffers=128MB -c track_activity_query_size=16kB", socket.display());
+        if server
+            .tool("pg_ctl", ["status".as_ref(), "-D".as_ref(), server.data.as_os_str()])
+            .await
+            .is_err()
+        {
+            let options = format!(
+                "-c listen_addresses='' -c unix_socket_directories='{}' -c max_connections=200 -c shared_buffers=128MB -c track_activity_query_size=16kB",
+                socket.display()
+            );
             let log = server.data.with_file_name("postgres.log");
             server
-                .tool("pg_ctl", ["start".as_ref(), "-w".as_ref(), "-s".as_ref(), "-D".as_ref(), server.data.as_os_str(), "-l".as_ref(), log.as_os_str(), "-o".as_ref(), options.as_ref()])
+                .tool(
+                    "pg_ctl",
+                    [
+                        "start".as_ref(),
+                        "-w".as_ref(),
+                        "-s".as_ref(),
+                        "-D".as_ref(),
+                        server.data.as_os_str(),
+                        "-l".as_ref(),
+                        log.as_os_str(),
+                        "-o".as_ref(),
+                        options.as_ref(),
+                    ],
+                )
                 .await
                 .with_context(|| format!("PostgreSQL did not start; its log is {}", log.display()))?;
         }
@@ -80,13 +104,28 @@ impl Postgres {
 
     /// Stops the server.
     pub async fn stop(self) -> anyhow::Result<()> {
-        self.tool("pg_ctl", ["stop".as_ref(), "-m".as_ref(), "fast".as_ref(), "-w".as_ref(), "-s".as_ref(), "-D".as_ref(), self.data.as_os_str()]).await
+        self.tool(
+            "pg_ctl",
+            [
+                "stop".as_ref(),
+                "-m".as_ref(),
+                "fast".as_ref(),
+                "-w".as_ref(),
+                "-s".as_ref(),
+                "-D".as_ref(),
+                self.data.as_os_str(),
+            ],
+        )
+        .await
     }
 
     async fn ensure_database(&self) -> anyhow::Result<()> {
         let admin = self.url.replace(&format!("/{DATABASE}?"), "/postgres?");
         let mut connection = PgConnection::connect(&admin).await?;
-        let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)").bind(DATABASE).fetch_one(&mut connection).await?;
+        let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
+            .bind(DATABASE)
+            .fetch_one(&mut connection)
+            .await?;
         if !exists {
             connection.execute("CREATE DATABASE mission_control").await?;
         }
@@ -97,13 +136,22 @@ impl Postgres {
     async fn tool<'a>(&self, name: &str, arguments: impl IntoIterator<Item = &'a OsStr>) -> anyhow::Result<()> {
         let mut command = Command::new(self.bin.join(name));
         // A session of its own would be lost on Ctrl-C together with us: the server has to outlive the signal until the drain is over.
-        command.args(arguments).current_dir("/").process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+        command
+            .args(arguments)
+            .current_dir("/")
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
         if let Some(owner) = self.owner {
             command.uid(owner.uid).gid(owner.gid);
         }
         // The server inherits the tool's streams, so that waiting for the end of stderr would wait for the server: wait for the tool.
         let mut child = command.stderr(Stdio::null()).spawn()?;
-        let status = tokio::time::timeout(PATIENCE, child.wait()).await.with_context(|| format!("{name} took too long"))??;
+        let status = tokio::time::timeout(PATIENCE, child.wait())
+            .await
+            .with_context(|| format!("{name} took too long"))??;
         if !status.success() {
             bail!("{name} failed ({status})");
         }
@@ -112,12 +160,16 @@ impl Postgres {
 }
 
 fn is_bin(dir: &Path) -> bool {
-    ["initdb", "postgres", "pg_ctl"].iter().all(|tool| dir.join(tool).exists())
+    ["initdb", "postgres", "pg_ctl"]
+        .iter()
+        .all(|tool| dir.join(tool).exists())
 }
 
 /// PATH, then Debian's folders (newest first), then Homebrew's.
 fn find_bin() -> Option<PathBuf> {
-    let mut places: Vec<PathBuf> = std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
+    let mut places: Vec<PathBuf> = std::env::var_os("PATH")
+        .map(|path| std::env::split_paths(&path).collect())
+        .unwrap_or_default();
     let mut versions: Vec<(u32, PathBuf)> = ["/usr/lib/postgresql", "/opt/homebrew/opt", "/usr/local/opt"]
         .iter()
         .filter_map(|root| std::fs::read_dir(root).ok())
@@ -167,5 +219,14 @@ fn socket_dir(dir: &Path) -> PathBuf {
 }
 
 fn percent(path: &Path) -> String {
-    path.to_string_lossy().bytes().map(|byte| if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    path.to_string_lossy()
+        .bytes()
+        .map(|byte| {
+            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        })
+        .collect()
 }

@@ -45,11 +45,16 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
 
 async fn serve(settings: Settings, telemetry: &Telemetry) -> anyhow::Result<()> {
     check(&settings)?;
-    chassis::store::migrate(&settings.database_url, &SCHEMAS).await.context("the database could not be brought up to date")?;
+    chassis::store::migrate(&settings.database_url, &SCHEMAS)
+        .await
+        .context("the database could not be brought up to date")?;
     let token = settings.local_auth_token.clone();
     let constellation = Constellation::start(settings, &ROLES, Some(telemetry.metrics.clone())).await?;
     if let Some(address) = constellation.address {
-        println!("Mission Control is ready\n  page:  http://{address}/\n  token: {}", token.expose_secret());
+        println!(
+            "Mission Control is ready\n  page:  http://{address}/\n  token: {}",
+            token.expose_secret()
+        );
     }
     crate::constellation::until_signal().await?;
     tracing::info!("stopping");
@@ -82,7 +87,13 @@ fn kept(path: &Path) -> anyhow::Result<SecretString> {
     let mut bytes = [0u8; 32];
     rand::rng().fill_bytes(&mut bytes);
     let text = hex::encode(bytes);
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).with_context(|| format!("{} cannot be written", path.display()))?;
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .with_context(|| format!("{} cannot be written", path.display()))?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     Ok(SecretString::from(text))

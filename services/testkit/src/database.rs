@@ -18,21 +18,32 @@ pub struct Database {
 /// # Panics
 /// When the server is not there: a test without its database would show nothing.
 pub async fn database(schemas: &[Schema]) -> Database {
-    let admin = std::env::var("TEST_DATABASE_URL").expect("TEST_DATABASE_URL is set: run tests with `make test` or `scripts/with-services`");
+    let admin = std::env::var("TEST_DATABASE_URL")
+        .expect("TEST_DATABASE_URL is set: run tests with `make test` or `scripts/with-services`");
     let template = template(&admin, schemas).await;
     let name = format!("t_{}", Uuid::now_v7().simple());
     let mut connection = connect(&admin).await;
     connection
-        .execute(AssertSqlSafe(format!("CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")))
+        .execute(AssertSqlSafe(format!(
+            "CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy"
+        )))
         .await
         .expect("the database is created");
-    Database { url: with_database(&admin, &name), admin, name }
+    Database {
+        url: with_database(&admin, &name),
+        admin,
+        name,
+    }
 }
 
 impl Database {
     /// A database that is somebody else's, on a server of its own perhaps: it stays when this is dropped.
     pub fn lent(url: &str) -> Self {
-        Self { url: url.to_owned(), admin: String::new(), name: String::new() }
+        Self {
+            url: url.to_owned(),
+            admin: String::new(),
+            name: String::new(),
+        }
     }
 }
 
@@ -47,7 +58,9 @@ impl Drop for Database {
             if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() {
                 runtime.block_on(async {
                     if let Ok(mut connection) = PgConnection::connect(&admin).await {
-                        let _ = connection.execute(AssertSqlSafe(format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))).await;
+                        let _ = connection
+                            .execute(AssertSqlSafe(format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")))
+                            .await;
                     }
                 });
             }
@@ -57,7 +70,9 @@ impl Drop for Database {
 }
 
 async fn connect(url: &str) -> PgConnection {
-    PgConnection::connect(url).await.expect("the test database server answers")
+    PgConnection::connect(url)
+        .await
+        .expect("the test database server answers")
 }
 
 fn with_database(admin: &str, name: &str) -> String {
@@ -71,14 +86,19 @@ async fn template(admin: &str, schemas: &[Schema]) -> String {
     let mut hash = digest(&[]);
     for schema in schemas {
         hash = digest(&[&hash, schema.name.as_bytes()]);
-        for migration in chassis::store::common_migrations().iter().chain(schema.migrations.iter()) {
+        for migration in chassis::store::common_migrations()
+            .iter()
+            .chain(schema.migrations.iter())
+        {
             hash = digest(&[&hash, &migration.checksum]);
         }
     }
     let name = format!("tpl_{}", hex::encode(&hash[..12]));
     let mut connection = connect(admin).await;
     connection
-        .execute(AssertSqlSafe(format!("SELECT pg_advisory_lock(hashtextextended('{name}', 0))")))
+        .execute(AssertSqlSafe(format!(
+            "SELECT pg_advisory_lock(hashtextextended('{name}', 0))"
+        )))
         .await
         .expect("the template is locked");
     let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
@@ -89,11 +109,18 @@ async fn template(admin: &str, schemas: &[Schema]) -> String {
     if !exists {
         let building = format!("{name}_building");
         connection
-            .execute(AssertSqlSafe(format!("DROP DATABASE IF EXISTS {building} WITH (FORCE)")))
+            .execute(AssertSqlSafe(format!(
+                "DROP DATABASE IF EXISTS {building} WITH (FORCE)"
+            )))
             .await
             .expect("leftovers are removed");
-        connection.execute(AssertSqlSafe(format!("CREATE DATABASE {building}"))).await.expect("the template is created");
-        chassis::store::migrate(&with_database(admin, &building), schemas).await.expect("migrations apply");
+        connection
+            .execute(AssertSqlSafe(format!("CREATE DATABASE {building}")))
+            .await
+            .expect("the template is created");
+        chassis::store::migrate(&with_database(admin, &building), schemas)
+            .await
+            .expect("migrations apply");
         connection
             .execute(AssertSqlSafe(format!("ALTER DATABASE {building} RENAME TO {name}")))
             .await

@@ -112,7 +112,10 @@ impl Default for Options {
 impl Options {
     /// The defaults for a release.
     pub fn release(release: Release) -> Self {
-        Self { release, ..Self::default() }
+        Self {
+            release,
+            ..Self::default()
+        }
     }
 }
 
@@ -233,7 +236,13 @@ impl FakeGateway {
 
     /// Calls of one method so far.
     pub fn calls_of(&self, method: &str) -> Vec<Call> {
-        self.inner.calls.lock().iter().filter(|call| call.method == method).cloned().collect()
+        self.inner
+            .calls
+            .lock()
+            .iter()
+            .filter(|call| call.method == method)
+            .cloned()
+            .collect()
     }
 
     /// Forgets the recorded calls.
@@ -258,17 +267,31 @@ impl FakeGateway {
 
     /// Content of a workspace file.
     pub fn file(&self, agent: &str, name: &str) -> Option<String> {
-        self.inner.state.lock().files.get(&(agent.to_owned(), name.to_owned())).cloned()
+        self.inner
+            .state
+            .lock()
+            .files
+            .get(&(agent.to_owned(), name.to_owned()))
+            .cloned()
     }
 
     /// Writes a workspace file, as an agent would.
     pub fn put_file(&self, agent: &str, name: &str, content: &str) {
-        self.inner.state.lock().files.insert((agent.to_owned(), name.to_owned()), content.to_owned());
+        self.inner
+            .state
+            .lock()
+            .files
+            .insert((agent.to_owned(), name.to_owned()), content.to_owned());
     }
 
     /// Heartbeat checklist of an agent (latest).
     pub fn scratch(&self, agent: &str) -> Option<String> {
-        self.inner.state.lock().scratches.get(agent).map(|scratch| scratch.content.clone())
+        self.inner
+            .state
+            .lock()
+            .scratches
+            .get(agent)
+            .map(|scratch| scratch.content.clone())
     }
 
     /// Texts of the user messages that reached a session's runs.
@@ -296,7 +319,12 @@ impl FakeGateway {
 
     /// Lets the next call of a method go wrong. Several faults of one method happen one after the other.
     pub fn fail_next(&self, method: &str, fault: Fault) {
-        self.inner.faults.lock().entry(method.to_owned()).or_default().push(fault);
+        self.inner
+            .faults
+            .lock()
+            .entry(method.to_owned())
+            .or_default()
+            .push(fault);
     }
 
     /// Answers the next `count` connects with UNAVAILABLE "startup-sidecars".
@@ -413,9 +441,7 @@ async fn serve(inner: Arc<Inner>, stream: TcpStream, acceptor: Option<tokio_rust
     };
     let limit = Some(inner.max_payload());
     let config = WebSocketConfig::default().max_message_size(limit).max_frame_size(limit);
-    let Ok(socket) =
-        tokio_tungstenite::accept_hdr_async_with_config(stream, answer, Some(config)).await
-    else {
+    let Ok(socket) = tokio_tungstenite::accept_hdr_async_with_config(stream, answer, Some(config)).await else {
         return;
     };
     if *inner.frozen.lock() {
@@ -424,7 +450,9 @@ async fn serve(inner: Arc<Inner>, stream: TcpStream, acceptor: Option<tokio_rust
     let (mut sink, mut stream) = socket.split();
     let mut control = inner.control.subscribe();
 
-    let Some(peer) = handshake::run(&inner, &mut sink, &mut stream).await else { return };
+    let Some(peer) = handshake::run(&inner, &mut sink, &mut stream).await else {
+        return;
+    };
     let peer = Arc::new(peer);
     inner.connections.fetch_add(1, Ordering::SeqCst);
 
@@ -432,7 +460,10 @@ async fn serve(inner: Arc<Inner>, stream: TcpStream, acceptor: Option<tokio_rust
     let mut seq = 0_u64;
     let mut skipped = inner.skip_seq.load(Ordering::SeqCst);
     let mut tick = tokio::time::interval(inner.options.tick_interval);
-    let health = Control::Event("health".to_owned(), json!({"ok": true, "channels": {}, "channelOrder": []}));
+    let health = Control::Event(
+        "health".to_owned(),
+        json!({"ok": true, "channels": {}, "channelOrder": []}),
+    );
     let mut first = Some(health);
     loop {
         let lost = inner.skip_seq.load(Ordering::SeqCst);
@@ -466,7 +497,10 @@ async fn serve(inner: Arc<Inner>, stream: TcpStream, acceptor: Option<tokio_rust
             None => continue,
             Some(Ok(Control::Cut) | Err(Outgoing::Cut)) => return,
             Some(Ok(Control::Close(code, reason))) => {
-                let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
+                let frame = CloseFrame {
+                    code: CloseCode::from(code),
+                    reason: reason.into(),
+                };
                 let _ = sink.send(Message::Close(Some(frame))).await;
                 return;
             }
@@ -489,17 +523,30 @@ enum Outgoing {
 
 /// Handles one request; many run at once, as on a real gateway.
 async fn handle(inner: Arc<Inner>, peer: Arc<handshake::Peer>, text: String, outgoing: mpsc::Sender<Outgoing>) {
-    let Ok(frame) = serde_json::from_str::<Value>(&text) else { return };
+    let Ok(frame) = serde_json::from_str::<Value>(&text) else {
+        return;
+    };
     let id = frame.get("id").and_then(Value::as_str).unwrap_or("invalid").to_owned();
-    let method = frame.get("method").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let method = frame
+        .get("method")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned();
     let params = frame.get("params").cloned().unwrap_or_else(|| json!({}));
     let unknown = frame.as_object().and_then(|o| {
-        o.keys().find(|key| !matches!(key.as_str(), "type" | "id" | "method" | "params")).cloned()
+        o.keys()
+            .find(|key| !matches!(key.as_str(), "type" | "id" | "method" | "params"))
+            .cloned()
     });
-    inner.calls.lock().push(Call { method: method.clone(), params: params.clone() });
+    inner.calls.lock().push(Call {
+        method: method.clone(),
+        params: params.clone(),
+    });
     let fault = inner.next_fault(&method);
     let result = match (&fault, unknown) {
-        (_, Some(key)) => Err(methods::invalid(format!("invalid request frame: at root: unexpected property '{key}'"))),
+        (_, Some(key)) => Err(methods::invalid(format!(
+            "invalid request frame: at root: unexpected property '{key}'"
+        ))),
         (Some(Fault::Error(error)), _) => Err(error.clone()),
         (Some(Fault::RestartBefore), _) => return inner.restart(),
         _ => methods::call(&inner, &peer, &method, &params),

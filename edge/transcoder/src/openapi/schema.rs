@@ -187,7 +187,9 @@ impl<'t> Schemas<'t> {
             Kind::String => text(field, direction),
             Kind::Bytes => json!({ "type": "string", "contentEncoding": "base64" }),
             // Every kind by name: a client that generates types from an empty schema makes an object of it.
-            Kind::Json(JsonKind::Any) => json!({ "type": ["object", "array", "string", "integer", "number", "boolean", "null"] }),
+            Kind::Json(JsonKind::Any) => {
+                json!({ "type": ["object", "array", "string", "integer", "number", "boolean", "null"] })
+            }
             Kind::Json(JsonKind::Array) => json!({ "type": "array", "items": {} }),
             Kind::Enum(index) => {
                 let values: Vec<&str> = self.table.enums[index].values.iter().map(|value| &*value.1).collect();

@@ -32,7 +32,12 @@ pub struct Policy {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { batch: 128, attempts: 8, delay: Duration::from_millis(100), longest: Duration::from_secs(10) }
+        Self {
+            batch: 128,
+            attempts: 8,
+            delay: Duration::from_millis(100),
+            longest: Duration::from_secs(10),
+        }
     }
 }
 
@@ -45,14 +50,26 @@ pub(super) async fn settle(consumer: &Consumer, policy: Policy, events: Vec<Even
             Ok(()) => return true,
             Err(error) if error.is_transient() => {
                 away += 1;
-                tracing::warn!(consumer = consumer.name, error = error.report(), away, "waiting to handle events");
+                tracing::warn!(
+                    consumer = consumer.name,
+                    error = error.report(),
+                    away,
+                    "waiting to handle events"
+                );
                 if !pause(policy, away, stop).await {
                     return false;
                 }
             }
-            Err(error) if events.len() == 1 => return settle_one(consumer, policy, &events[0], Some(error), stop).await,
+            Err(error) if events.len() == 1 => {
+                return settle_one(consumer, policy, &events[0], Some(error), stop).await;
+            }
             Err(error) => {
-                tracing::warn!(consumer = consumer.name, error = error.report(), events = events.len(), "batch failed: handling one by one");
+                tracing::warn!(
+                    consumer = consumer.name,
+                    error = error.report(),
+                    events = events.len(),
+                    "batch failed: handling one by one"
+                );
                 break;
             }
         }
@@ -66,7 +83,13 @@ pub(super) async fn settle(consumer: &Consumer, policy: Policy, events: Vec<Even
 }
 
 /// Handles one event or parks it. `failed` is the error of a first try that has been made.
-async fn settle_one(consumer: &Consumer, policy: Policy, event: &Event, mut failed: Option<Error>, stop: &CancellationToken) -> bool {
+async fn settle_one(
+    consumer: &Consumer,
+    policy: Policy,
+    event: &Event,
+    mut failed: Option<Error>,
+    stop: &CancellationToken,
+) -> bool {
     let (mut attempts, mut away) = (0, 0);
     loop {
         let outcome = match failed.take() {
@@ -77,13 +100,26 @@ async fn settle_one(consumer: &Consumer, policy: Policy, event: &Event, mut fail
             Ok(()) => return true,
             Err(error) if error.is_transient() => {
                 away += 1;
-                tracing::warn!(consumer = consumer.name, event = event.id, error = error.report(), away, "waiting to handle an event");
+                tracing::warn!(
+                    consumer = consumer.name,
+                    event = event.id,
+                    error = error.report(),
+                    away,
+                    "waiting to handle an event"
+                );
                 away
             }
             Err(error) => {
                 attempts += 1;
                 metrics::counter!("mc_bus_failures_total", "consumer" => consumer.name).increment(1);
-                tracing::warn!(consumer = consumer.name, event = event.id, event_type = event.r#type, error = error.report(), attempts, "handling an event failed");
+                tracing::warn!(
+                    consumer = consumer.name,
+                    event = event.id,
+                    event_type = event.r#type,
+                    error = error.report(),
+                    attempts,
+                    "handling an event failed"
+                );
                 if attempts >= policy.attempts {
                     return park_event(consumer, policy, event, &error.report(), attempts, stop).await;
                 }
@@ -96,12 +132,24 @@ async fn settle_one(consumer: &Consumer, policy: Policy, event: &Event, mut fail
     }
 }
 
-async fn park_event(consumer: &Consumer, policy: Policy, event: &Event, error: &str, attempts: u32, stop: &CancellationToken) -> bool {
+async fn park_event(
+    consumer: &Consumer,
+    policy: Policy,
+    event: &Event,
+    error: &str,
+    attempts: u32,
+    stop: &CancellationToken,
+) -> bool {
     let mut failures = 0;
     let id = Uuid::parse_str(&event.id).ok();
     while let Err(failure) = parked::park(consumer, id, &event.r#type, &event.encode_to_vec(), error, attempts).await {
         failures += 1;
-        tracing::warn!(consumer = consumer.name, event = event.id, error = failure.report(), "parking an event failed");
+        tracing::warn!(
+            consumer = consumer.name,
+            event = event.id,
+            error = failure.report(),
+            "parking an event failed"
+        );
         if !pause(policy, failures, stop).await {
             return false;
         }
@@ -114,7 +162,10 @@ async fn handle(consumer: &Consumer, events: &[Event]) -> Result<()> {
     let started = std::time::Instant::now();
     let mut ids = Vec::with_capacity(events.len());
     for event in events {
-        ids.push(Uuid::parse_str(&event.id).map_err(|error| Error::internal(anyhow::anyhow!("event id `{}`: {error}", event.id)))?);
+        ids.push(
+            Uuid::parse_str(&event.id)
+                .map_err(|error| Error::internal(anyhow::anyhow!("event id `{}`: {error}", event.id)))?,
+        );
     }
     let mut tx = consumer.store.begin().await?;
     let mut fresh: HashSet<Uuid> =
@@ -133,7 +184,12 @@ async fn handle(consumer: &Consumer, events: &[Event]) -> Result<()> {
         call(consumer, &mut tx, events).await?;
     } else {
         // Removing keeps the first of an event that is twice in the batch.
-        let new: Vec<Event> = ids.iter().zip(events).filter(|(id, _)| fresh.remove(id)).map(|(_, event)| event.clone()).collect();
+        let new: Vec<Event> = ids
+            .iter()
+            .zip(events)
+            .filter(|(id, _)| fresh.remove(id))
+            .map(|(_, event)| event.clone())
+            .collect();
         call(consumer, &mut tx, &new).await?;
     }
     tx.commit().await?;
@@ -148,8 +204,14 @@ pub(super) async fn call(consumer: &Consumer, tx: &mut Tx, events: &[Event]) -> 
     match tokio::time::timeout(HANDLER_TIMEOUT, handled).await {
         Ok(Ok(result)) => result,
         Ok(Err(panic)) => {
-            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
-            Err(Error::internal(anyhow::anyhow!("the handler panicked: {}", text.unwrap_or_default())))
+            let text = panic
+                .downcast_ref::<&str>()
+                .map(|text| (*text).to_owned())
+                .or_else(|| panic.downcast_ref::<String>().cloned());
+            Err(Error::internal(anyhow::anyhow!(
+                "the handler panicked: {}",
+                text.unwrap_or_default()
+            )))
         }
         Err(_) => Err(Error::new(crate::error::Kind::Deadline, "The handler took too long.")),
     }
@@ -157,5 +219,7 @@ pub(super) async fn call(consumer: &Consumer, tx: &mut Tx, events: &[Event]) -> 
 
 /// Waits before the next try; `false` when stopped.
 pub(super) async fn pause(policy: Policy, failures: u32, stop: &CancellationToken) -> bool {
-    tokio::time::timeout(backoff(failures, policy.delay, policy.longest), stop.cancelled()).await.is_err()
+    tokio::time::timeout(backoff(failures, policy.delay, policy.longest), stop.cancelled())
+        .await
+        .is_err()
 }

@@ -58,7 +58,13 @@ impl MemoryBus {
 
     /// The same with another policy of trying again.
     pub fn with_policy(stop: CancellationToken, policy: Policy) -> Self {
-        Self { stop, live: broadcast::Sender::new(LIVE_BUFFER), consumers: Arc::default(), queues: Arc::default(), policy }
+        Self {
+            stop,
+            live: broadcast::Sender::new(LIVE_BUFFER),
+            consumers: Arc::default(),
+            queues: Arc::default(),
+            policy,
+        }
     }
 
     fn mailbox(&self, consumer: &Consumer) -> Mailbox {
@@ -67,7 +73,11 @@ impl MemoryBus {
             .entry(consumer.name)
             .or_insert_with(|| {
                 let (sender, receiver) = mpsc::unbounded_channel();
-                Mailbox { topics: consumer.topics, sender, receiver: Arc::new(tokio::sync::Mutex::new(receiver)) }
+                Mailbox {
+                    topics: consumer.topics,
+                    sender,
+                    receiver: Arc::new(tokio::sync::Mutex::new(receiver)),
+                }
             })
             .clone()
     }
@@ -78,7 +88,10 @@ impl MemoryBus {
             .entry(name)
             .or_insert_with(|| {
                 let (sender, receiver) = mpsc::channel(QUEUE);
-                Queue { sender, receiver: Arc::new(tokio::sync::Mutex::new(receiver)) }
+                Queue {
+                    sender,
+                    receiver: Arc::new(tokio::sync::Mutex::new(receiver)),
+                }
             })
             .clone()
     }
@@ -96,8 +109,11 @@ impl Bus for MemoryBus {
             let mailboxes: Vec<Mailbox> = self.consumers.lock().values().cloned().collect();
             let mut waiting = Vec::new();
             for mailbox in mailboxes {
-                let wanted: Vec<Event> =
-                    events.iter().filter(|event| mailbox.topics.iter().any(|topic| matches(topic, &event.r#type))).cloned().collect();
+                let wanted: Vec<Event> = events
+                    .iter()
+                    .filter(|event| mailbox.topics.iter().any(|topic| matches(topic, &event.r#type)))
+                    .cloned()
+                    .collect();
                 if wanted.is_empty() {
                     continue;
                 }
@@ -132,7 +148,10 @@ impl Bus for MemoryBus {
     fn consume(&self, consumer: Consumer, stop: CancellationToken) -> BoxFuture<'static, ()> {
         let (mailbox, policy) = (self.mailbox(&consumer), self.policy);
         Box::pin(async move {
-            tokio::join!(deliver(&mailbox, &consumer, policy, &stop), parked::take_up(&consumer, policy, &stop));
+            tokio::join!(
+                deliver(&mailbox, &consumer, policy, &stop),
+                parked::take_up(&consumer, policy, &stop)
+            );
         })
     }
 
@@ -188,7 +207,11 @@ async fn deliver(mailbox: &Mailbox, consumer: &Consumer, policy: Policy, stop: &
                 events.extend(delivery.events);
                 done.push(delivery.done);
             }
-            next = if events.len() < policy.batch { receiver.try_recv().ok() } else { None };
+            next = if events.len() < policy.batch {
+                receiver.try_recv().ok()
+            } else {
+                None
+            };
         }
         while !events.is_empty() {
             let rest = events.split_off(events.len().min(policy.batch));

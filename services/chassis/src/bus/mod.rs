@@ -122,7 +122,13 @@ pub trait WorkHandler: Send + Sync + 'static {
 
 /// Whether an event type matches a topic: exact, `subject.*`, or `#`.
 pub fn matches(topic: &str, event_type: &str) -> bool {
-    topic == "#" || topic == event_type || topic.strip_suffix(".*").is_some_and(|subject| event_type.strip_prefix(subject).is_some_and(|rest| rest.starts_with('.')))
+    topic == "#"
+        || topic == event_type
+        || topic.strip_suffix(".*").is_some_and(|subject| {
+            event_type
+                .strip_prefix(subject)
+                .is_some_and(|rest| rest.starts_with('.'))
+        })
 }
 
 /// One piece of work; what goes wrong is logged, since the row says when to try again.

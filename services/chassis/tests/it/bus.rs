@@ -57,12 +57,21 @@ async fn every_consumer_gets_its_topics_in_order(kind: Kind) {
     rig.relay();
     let mut all = Vec::new();
     for n in 0..60 {
-        let batch = vec![event("task.created", format!("{n}a")), event("board.updated", format!("{n}b")), event("task.deleted", format!("{n}c")), event("tasks.odd", format!("{n}d"))];
+        let batch = vec![
+            event("task.created", format!("{n}a")),
+            event("board.updated", format!("{n}b")),
+            event("task.deleted", format!("{n}c")),
+            event("tasks.odd", format!("{n}d")),
+        ];
         rig.record(&batch).await;
         all.extend(batch);
     }
     let all: Vec<String> = all.into_iter().map(|event| event.message).collect();
-    let of_tasks: Vec<String> = all.iter().filter(|label| label.ends_with(['a', 'c'])).cloned().collect();
+    let of_tasks: Vec<String> = all
+        .iter()
+        .filter(|label| label.ends_with(['a', 'c']))
+        .cloned()
+        .collect();
     rig.wait_for_effects("sink.log", &all).await;
     rig.wait_for_effects("sink.tasks", &of_tasks).await;
     rig.wait_until_published().await;
@@ -74,7 +83,11 @@ async fn a_published_batch_takes_effect(kind: Kind) {
     rig.record_effects("sink.tasks", &["task.created"]);
     rig.bus.publish(&tasks(0..40)).await.expect("it is published");
     if kind == Kind::Memory {
-        assert_eq!(rig.effects("sink.tasks").await, labels(0..40), "in process the answer means that it is done");
+        assert_eq!(
+            rig.effects("sink.tasks").await,
+            labels(0..40),
+            "in process the answer means that it is done"
+        );
     }
     rig.wait_for_effects("sink.tasks", &labels(0..40)).await;
     rig.bus.publish(&[]).await.expect("nothing is published");
@@ -111,18 +124,34 @@ async fn a_failed_batch_is_tried_again_and_leaves_nothing_half_done(kind: Kind) 
     rig.bus.publish(&tasks(0..8)).await.expect("it is published");
     rig.wait_for_effects("sink.tasks", &labels(0..8)).await;
     assert!(handler.seen.load(Ordering::SeqCst) >= 10, "it was tried again");
-    assert!(parked::list(&rig.sink).await.expect("parked events are listed").is_empty());
+    assert!(
+        parked::list(&rig.sink)
+            .await
+            .expect("parked events are listed")
+            .is_empty()
+    );
     rig.close().await;
 }
 
 async fn what_is_away_is_waited_for(kind: Kind) {
     let Some(rig) = Rig::new(kind).await else { return };
     // More often than a failure may happen, since this is none.
-    let handler = Recorder::with("sink.tasks", |_, seen| if seen < 12 { Err(Error::unavailable("away")) } else { Ok(()) });
+    let handler = Recorder::with("sink.tasks", |_, seen| {
+        if seen < 12 {
+            Err(Error::unavailable("away"))
+        } else {
+            Ok(())
+        }
+    });
     rig.run(rig.consumer("sink.tasks", &["task.*"], handler));
     rig.bus.publish(&tasks(0..3)).await.expect("it is published");
     rig.wait_for_effects("sink.tasks", &labels(0..3)).await;
-    assert!(parked::list(&rig.sink).await.expect("parked events are listed").is_empty());
+    assert!(
+        parked::list(&rig.sink)
+            .await
+            .expect("parked events are listed")
+            .is_empty()
+    );
     rig.close().await;
 }
 
@@ -141,11 +170,17 @@ async fn what_keeps_failing_is_parked_and_the_rest_goes_on(kind: Kind) {
     rig.record_effects("sink.log", &["#"]);
     let events = tasks(0..5);
     rig.bus.publish(&events).await.expect("it is published");
-    rig.wait_for_effects("sink.tasks", &["0", "1", "3", "4"].map(str::to_owned)).await;
+    rig.wait_for_effects("sink.tasks", &["0", "1", "3", "4"].map(str::to_owned))
+        .await;
     rig.wait_for_effects("sink.log", &labels(0..5)).await;
     let parked = parked::list(&rig.sink).await.expect("parked events are listed");
-    let [found] = parked.as_slice() else { panic!("one event is parked, not {}", parked.len()) };
-    assert_eq!((found.consumer.as_str(), found.event_type.as_str()), ("sink.tasks", "task.created"));
+    let [found] = parked.as_slice() else {
+        panic!("one event is parked, not {}", parked.len())
+    };
+    assert_eq!(
+        (found.consumer.as_str(), found.event_type.as_str()),
+        ("sink.tasks", "task.created")
+    );
     assert!(found.error.contains("poison"), "{}", found.error);
     assert_eq!(u32::try_from(found.attempts), Ok(POLICY.attempts));
     assert_eq!(found.event.as_ref().map(|event| &event.id), Some(&events[2].id));
@@ -153,7 +188,8 @@ async fn what_keeps_failing_is_parked_and_the_rest_goes_on(kind: Kind) {
     let before = tries.load(Ordering::SeqCst);
     rig.bus.publish(&events[2..3]).await.expect("it is published again");
     rig.bus.publish(&tasks(5..6)).await.expect("the last is published");
-    rig.wait_for_effects("sink.tasks", &["0", "1", "3", "4", "5"].map(str::to_owned)).await;
+    rig.wait_for_effects("sink.tasks", &["0", "1", "3", "4", "5"].map(str::to_owned))
+        .await;
     assert_eq!(tries.load(Ordering::SeqCst), before);
     rig.close().await;
 }
@@ -177,7 +213,13 @@ async fn parked_events_are_replayed(kind: Kind) {
     let Some(rig) = Rig::new(kind).await else { return };
     let broken = Arc::new(AtomicBool::new(true));
     let state = broken.clone();
-    let handler = Recorder::with("sink.tasks", move |_, _| if state.load(Ordering::SeqCst) { Err(Error::internal(anyhow::anyhow!("broken"))) } else { Ok(()) });
+    let handler = Recorder::with("sink.tasks", move |_, _| {
+        if state.load(Ordering::SeqCst) {
+            Err(Error::internal(anyhow::anyhow!("broken")))
+        } else {
+            Ok(())
+        }
+    });
     let consumer = rig.consumer("sink.tasks", &["task.*"], handler);
     rig.run(consumer.clone());
     rig.bus.publish(&tasks(0..3)).await.expect("it is published");
@@ -195,7 +237,13 @@ async fn parked_events_are_replayed(kind: Kind) {
     broken.store(false, Ordering::SeqCst);
     parked::replay(&consumer, first.id).await.expect("it is handled");
     assert_eq!(rig.effects("sink.tasks").await, labels(0..1));
-    assert_eq!(parked::replay(&consumer, first.id).await.expect_err("it is gone").kind(), chassis::error::Kind::NotFound);
+    assert_eq!(
+        parked::replay(&consumer, first.id)
+            .await
+            .expect_err("it is gone")
+            .kind(),
+        chassis::error::Kind::NotFound
+    );
     // The running consumer takes up the others.
     assert_eq!(parked::requeue(&rig.sink, None).await.expect("they are handed back"), 2);
     rig.wait_for_effects("sink.tasks", &labels(0..3)).await;
@@ -209,7 +257,13 @@ async fn events_wait_for_a_consumer_that_is_not_there(kind: Kind) {
     rig.bus.declare(&late);
     rig.relay();
     rig.record(&tasks(0..4)).await;
-    let numbered = within(PATIENCE, async || chassis::live::now_position(&rig.source).await.expect("the outbox is read") == 4).await;
+    let numbered = within(PATIENCE, async || {
+        chassis::live::now_position(&rig.source)
+            .await
+            .expect("the outbox is read")
+            == 4
+    })
+    .await;
     assert!(numbered, "the relay has them");
     rig.run(late);
     rig.wait_for_effects("sink.late", &labels(0..4)).await;
@@ -241,16 +295,33 @@ impl WorkHandler for Busy {
 
 async fn work_is_done_by_as_many_as_allowed(kind: Kind) {
     let Some(rig) = Rig::new(kind).await else { return };
-    let busy = Arc::new(Busy { now: AtomicUsize::new(0), most: AtomicUsize::new(0), done: Mutex::default() });
+    let busy = Arc::new(Busy {
+        now: AtomicUsize::new(0),
+        most: AtomicUsize::new(0),
+        done: Mutex::default(),
+    });
     let ids: Vec<Uuid> = (0..30).map(|_| Uuid::now_v7()).collect();
     // The first ones before there is a worker.
     for (n, id) in ids.iter().enumerate() {
         if n == 10 {
-            rig.tasks.spawn(rig.bus.work(Worker { queue: "jobs", concurrency: 3, handler: busy.clone() }, rig.stop.clone()));
+            rig.tasks.spawn(rig.bus.work(
+                Worker {
+                    queue: "jobs",
+                    concurrency: 3,
+                    handler: busy.clone(),
+                },
+                rig.stop.clone(),
+            ));
         }
-        rig.bus.enqueue(&Job { queue: "jobs", id: *id }).await.expect("it is queued");
+        rig.bus
+            .enqueue(&Job { queue: "jobs", id: *id })
+            .await
+            .expect("it is queued");
     }
-    assert!(within(PATIENCE, async || busy.done.lock().len() >= ids.len()).await, "all is worked off");
+    assert!(
+        within(PATIENCE, async || busy.done.lock().len() >= ids.len()).await,
+        "all is worked off"
+    );
     let mut done = busy.done.lock().clone();
     done.sort();
     let mut expected = ids;

@@ -36,7 +36,12 @@ const REACHED: &str = "REACHED";
 const EVENTS: usize = 20;
 const VARIABLE: &str = "MISSION_CONTROL_TEST_STEP";
 
-on_both!(after_the_commit, after_positions_are_given, after_publishing, inside_the_handler);
+on_both!(
+    after_the_commit,
+    after_positions_are_given,
+    after_publishing,
+    inside_the_handler
+);
 
 async fn after_the_commit(kind: Kind) {
     survives(kind, "commit", (0, 0)).await;
@@ -71,28 +76,57 @@ async fn survives(kind: Kind, step: &str, left: (usize, usize)) {
         .spawn()
         .expect("the process starts");
     let output = child.stdout.take().expect("its output is read");
-    let reached = tokio::task::spawn_blocking(move || BufReader::new(output).lines().map_while(Result::ok).any(|line| line.contains(REACHED)));
+    let reached = tokio::task::spawn_blocking(move || {
+        BufReader::new(output)
+            .lines()
+            .map_while(Result::ok)
+            .any(|line| line.contains(REACHED))
+    });
     let reached = tokio::time::timeout(PATIENCE, reached).await;
     child.kill().expect("SIGKILL");
     child.wait().expect("it is dead");
-    assert!(reached.expect("in time").expect("read"), "the process came to the step `{step}`");
+    assert!(
+        reached.expect("in time").expect("read"),
+        "the process came to the step `{step}`"
+    );
 
-    let count = async |sql: &'static str| sqlx::query_scalar::<_, i64>(sql).fetch_one(rig.source.pool()).await.expect("it is counted");
+    let count = async |sql: &'static str| {
+        sqlx::query_scalar::<_, i64>(sql)
+            .fetch_one(rig.source.pool())
+            .await
+            .expect("it is counted")
+    };
     let effects = rig.effects("sink.tasks").await.len();
     let as_count = |n: usize| i64::try_from(n).expect("small");
-    assert_eq!(count("SELECT count(position) FROM source.outbox").await, as_count(left.0), "positions given before `{step}`");
+    assert_eq!(
+        count("SELECT count(position) FROM source.outbox").await,
+        as_count(left.0),
+        "positions given before `{step}`"
+    );
     match step {
         "acknowledge" => {
             assert!(effects > 0, "the consumer had committed");
             let (_connection, channel) = channel(&rig.amqp).await;
-            let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+            let passive = QueueDeclareOptions {
+                passive: true,
+                ..QueueDeclareOptions::default()
+            };
             let waiting = async || {
-                let queue = channel.queue_declare(format!("{}.sink.tasks", rig.prefix).into(), passive, lapin::types::FieldTable::default()).await;
+                let queue = channel
+                    .queue_declare(
+                        format!("{}.sink.tasks", rig.prefix).into(),
+                        passive,
+                        lapin::types::FieldTable::default(),
+                    )
+                    .await;
                 usize::try_from(queue.expect("the queue is there").message_count()).expect("small") == left.1
             };
             assert!(within(PATIENCE, waiting).await, "every message was given back");
         }
-        "publish" => assert!(count("SELECT count(*) FROM source.outbox WHERE published_at IS NOT NULL").await == 0, "nothing was marked"),
+        "publish" => assert!(
+            count("SELECT count(*) FROM source.outbox WHERE published_at IS NOT NULL").await == 0,
+            "nothing was marked"
+        ),
         _ => assert_eq!(effects, 0, "nothing had taken effect"),
     }
 
@@ -110,7 +144,9 @@ async fn survives(kind: Kind, step: &str, left: (usize, usize)) {
 #[ignore = "the other half of the tests of this module, which start it"]
 async fn the_process_that_dies() {
     let parameters = std::env::var(VARIABLE).expect("started by a test of this module");
-    let [step, kind, url, prefix] = parameters.split(' ').collect::<Vec<_>>()[..] else { panic!("four parameters") };
+    let [step, kind, url, prefix] = parameters.split(' ').collect::<Vec<_>>()[..] else {
+        panic!("four parameters")
+    };
     let kind = if kind == "Memory" { Kind::Memory } else { Kind::Rabbit };
     let gate = Arc::new(Gate::default());
     let amqp = match (kind, step) {
@@ -119,8 +155,19 @@ async fn the_process_that_dies() {
         (Kind::Rabbit, _) => std::env::var("TEST_AMQP_URL").expect("set"),
     };
     let mut rig = Rig::attach(kind, url, amqp, prefix);
-    rig.bus = Arc::new(Stepping { inner: rig.bus.clone(), step: step.to_owned() });
-    rig.run(rig.consumer("sink.tasks", &["task.*"], Arc::new(SteppingHandler { step: step.to_owned(), gate: gate.clone(), inner: Recorder::new("sink.tasks") })));
+    rig.bus = Arc::new(Stepping {
+        inner: rig.bus.clone(),
+        step: step.to_owned(),
+    });
+    rig.run(rig.consumer(
+        "sink.tasks",
+        &["task.*"],
+        Arc::new(SteppingHandler {
+            step: step.to_owned(),
+            gate: gate.clone(),
+            inner: Recorder::new("sink.tasks"),
+        }),
+    ));
     rig.record(&tasks(0..EVENTS)).await;
     if step == "commit" {
         reached().await;
@@ -224,9 +271,13 @@ impl Gate {
     /// The URL of the broker through the gate.
     async fn proxy(self: Arc<Self>, amqp: &str) -> String {
         let mut url = url::Url::parse(amqp).expect("TEST_AMQP_URL is a URL");
-        let broker = (url.host_str().expect("it has a host").to_owned(), url.port().unwrap_or(5672));
+        let broker = (
+            url.host_str().expect("it has a host").to_owned(),
+            url.port().unwrap_or(5672),
+        );
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
-        url.set_port(Some(listener.local_addr().expect("it is bound").port())).expect("it takes a port");
+        url.set_port(Some(listener.local_addr().expect("it is bound").port()))
+            .expect("it takes a port");
         url.set_host(Some("127.0.0.1")).expect("it takes a host");
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {

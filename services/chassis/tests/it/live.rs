@@ -18,14 +18,25 @@ use crate::{
     support::{Kind, PATIENCE, Rig, event, labels, tasks},
 };
 
-on_both!(watchers_miss_nothing_whenever_they_come, a_watcher_resumes_after_its_token, since_is_a_time, a_filter_chooses, a_slow_watcher_catches_up, an_old_token_is_refused, it_ends_with_the_server);
+on_both!(
+    watchers_miss_nothing_whenever_they_come,
+    a_watcher_resumes_after_its_token,
+    since_is_a_time,
+    a_filter_chooses,
+    a_slow_watcher_catches_up,
+    an_old_token_is_refused,
+    it_ends_with_the_server
+);
 
 /// The next `count` events' labels.
 async fn take(stream: &mut (impl Stream<Item = Result<Arc<Event>>> + Unpin), count: usize) -> Vec<String> {
     let mut taken = Vec::with_capacity(count);
     while taken.len() < count {
         let next = tokio::time::timeout(PATIENCE, stream.next()).await;
-        let event = next.unwrap_or_else(|_| panic!("only {} of {count} came: {taken:?}", taken.len())).expect("the stream goes on").expect("it is an event");
+        let event = next
+            .unwrap_or_else(|_| panic!("only {} of {count} came: {taken:?}", taken.len()))
+            .expect("the stream goes on")
+            .expect("it is an event");
         taken.push(event.message.clone());
     }
     taken
@@ -46,10 +57,16 @@ async fn watchers_miss_nothing_whenever_they_come(kind: Kind) {
         rig.record(&tasks(n..n + 10)).await;
         if n % 40 == 0 {
             // Some begin at the beginning, some where they know the log to be.
-            let from = if n % 80 == 0 { 0 } else { now_position(&rig.source).await.expect("the position is read") };
+            let from = if n % 80 == 0 {
+                0
+            } else {
+                now_position(&rig.source).await.expect("the position is read")
+            };
             let mut stream = Box::pin(feed.watch(Start::After(from), |_| true));
             let from = usize::try_from(from).expect("it is small");
-            watchers.push(tokio::spawn(async move { (from, take(&mut stream, total - from).await) }));
+            watchers.push(tokio::spawn(
+                async move { (from, take(&mut stream, total - from).await) },
+            ));
         }
     }
     assert!(watchers.len() >= 10);
@@ -66,7 +83,11 @@ async fn a_watcher_resumes_after_its_token(kind: Kind) {
     rig.record(&tasks(0..5)).await;
     let mut stream = Box::pin(feed.watch(Start::After(0), |_| true));
     take(&mut stream, 2).await;
-    let third = stream.next().await.expect("the stream goes on").expect("it is an event");
+    let third = stream
+        .next()
+        .await
+        .expect("the stream goes on")
+        .expect("it is an event");
     drop(stream);
     rig.record(&tasks(5..7)).await;
     let token = third.position.to_string();
@@ -75,7 +96,11 @@ async fn a_watcher_resumes_after_its_token(kind: Kind) {
     rig.record(&tasks(7..9)).await;
     assert_eq!(take(&mut stream, 2).await, labels(7..9));
 
-    let error = Box::pin(feed.watch(Start::After(1_000_000), |_| true)).next().await.expect("an answer").expect_err("it is ahead");
+    let error = Box::pin(feed.watch(Start::After(1_000_000), |_| true))
+        .next()
+        .await
+        .expect("an answer")
+        .expect_err("it is ahead");
     assert_eq!(error.kind(), ErrorKind::Invalid);
     rig.close().await;
 }
@@ -102,7 +127,12 @@ async fn since_is_a_time(kind: Kind) {
     let mut stream = Box::pin(feed.watch(Start::Since(start + Duration::from_secs(150)), |_| true));
     assert_eq!(take(&mut stream, 3).await, labels(3..6));
     let mut now = Box::pin(feed.watch(Start::Now, |_| true));
-    assert!(tokio::time::timeout(Duration::from_millis(100), now.next()).await.is_err(), "nothing has happened since");
+    assert!(
+        tokio::time::timeout(Duration::from_millis(100), now.next())
+            .await
+            .is_err(),
+        "nothing has happened since"
+    );
     rig.record(&tasks(6..8)).await;
     assert_eq!(take(&mut now, 2).await, labels(6..8));
     assert_eq!(take(&mut stream, 2).await, labels(6..8));
@@ -112,8 +142,12 @@ async fn since_is_a_time(kind: Kind) {
 async fn a_filter_chooses(kind: Kind) {
     let Some(rig) = Rig::new(kind).await else { return };
     let feed = feed(&rig);
-    let on_board = |board: &str, label: &str| Event { board_id: board.to_owned(), ..event("task.created", label) };
-    rig.record(&[on_board("a", "1"), on_board("b", "2"), on_board("a", "3")]).await;
+    let on_board = |board: &str, label: &str| Event {
+        board_id: board.to_owned(),
+        ..event("task.created", label)
+    };
+    rig.record(&[on_board("a", "1"), on_board("b", "2"), on_board("a", "3")])
+        .await;
     let mut a = Box::pin(feed.watch(Start::After(0), |event| event.board_id == "a"));
     let mut b = Box::pin(feed.watch(Start::After(0), |event| event.board_id == "b"));
     assert_eq!(take(&mut a, 2).await, ["1", "3"]);
@@ -122,7 +156,14 @@ async fn a_filter_chooses(kind: Kind) {
     assert_eq!(take(&mut a, 1).await, ["5"]);
     assert_eq!(take(&mut b, 1).await, ["4"]);
     // Another service's events are not of this feed.
-    rig.bus.publish(&[Event { source: "sink".into(), position: 6, ..on_board("a", "foreign") }]).await.expect("it is published");
+    rig.bus
+        .publish(&[Event {
+            source: "sink".into(),
+            position: 6,
+            ..on_board("a", "foreign")
+        }])
+        .await
+        .expect("it is published");
     rig.record(&[on_board("a", "6")]).await;
     assert_eq!(take(&mut a, 1).await, ["6"]);
     rig.close().await;
@@ -152,16 +193,29 @@ async fn an_old_token_is_refused(kind: Kind) {
     let feed = feed(&rig);
     rig.record(&tasks(0..10)).await;
     rig.wait_until_published().await;
-    sqlx::query("UPDATE source.outbox SET created_at = now() - interval '8 days' WHERE position <= 4 OR position = 7").execute(rig.source.pool()).await.expect("they age");
+    sqlx::query("UPDATE source.outbox SET created_at = now() - interval '8 days' WHERE position <= 4 OR position = 7")
+        .execute(rig.source.pool())
+        .await
+        .expect("they age");
     prune_all(&rig.source).await.expect("old rows go");
-    let left: Vec<i64> = sqlx::query_scalar("SELECT position FROM source.outbox ORDER BY position").fetch_all(rig.source.pool()).await.expect("the outbox is read");
+    let left: Vec<i64> = sqlx::query_scalar("SELECT position FROM source.outbox ORDER BY position")
+        .fetch_all(rig.source.pool())
+        .await
+        .expect("the outbox is read");
     assert_eq!(left, [5, 6, 7, 8, 9, 10], "what is left has no holes");
-    let error = Box::pin(feed.watch(Start::After(3), |_| true)).next().await.expect("an answer").expect_err("position 4 is gone");
+    let error = Box::pin(feed.watch(Start::After(3), |_| true))
+        .next()
+        .await
+        .expect("an answer")
+        .expect_err("position 4 is gone");
     assert_eq!(error.kind(), ErrorKind::Gone);
     let mut stream = Box::pin(feed.watch(Start::After(4), |_| true));
     assert_eq!(take(&mut stream, 6).await, labels(4..10));
     // However old, the newest row stays, so that positions go on.
-    sqlx::query("UPDATE source.outbox SET created_at = now() - interval '8 days'").execute(rig.source.pool()).await.expect("they age");
+    sqlx::query("UPDATE source.outbox SET created_at = now() - interval '8 days'")
+        .execute(rig.source.pool())
+        .await
+        .expect("they age");
     prune_all(&rig.source).await.expect("old rows go");
     rig.record(&tasks(10..11)).await;
     assert_eq!(take(&mut stream, 1).await, labels(10..11));
@@ -176,6 +230,11 @@ async fn it_ends_with_the_server(kind: Kind) {
     let mut stream = Box::pin(feed.watch(Start::Now, |_| true));
     assert!(stream.next().now_or_never().is_none());
     stop.cancel();
-    assert!(tokio::time::timeout(PATIENCE, stream.next()).await.expect("it ends").is_none());
+    assert!(
+        tokio::time::timeout(PATIENCE, stream.next())
+            .await
+            .expect("it ends")
+            .is_none()
+    );
     rig.close().await;
 }

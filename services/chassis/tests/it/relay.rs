@@ -25,7 +25,10 @@ use crate::{
     support::{Kind, PATIENCE, Recorder, Rig, labels, record, tasks, within},
 };
 
-on_both!(of_two_relays_one_works_and_the_other_takes_over, events_are_published_in_batches);
+on_both!(
+    of_two_relays_one_works_and_the_other_takes_over,
+    events_are_published_in_batches
+);
 
 /// A bus that can be away, and remembers what it was asked to publish.
 pub struct Flaky {
@@ -36,14 +39,26 @@ pub struct Flaky {
 
 impl Flaky {
     fn new(failures: usize) -> Arc<Self> {
-        Arc::new(Self { failures: AtomicUsize::new(failures), published: Mutex::default(), live: broadcast::Sender::new(16) })
+        Arc::new(Self {
+            failures: AtomicUsize::new(failures),
+            published: Mutex::default(),
+            live: broadcast::Sender::new(16),
+        })
     }
 }
 
 impl Bus for Flaky {
     fn publish<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Result<()>> {
-        self.published.lock().push(events.iter().map(|event| (event.message.clone(), event.position)).collect());
-        let away = self.failures.try_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+        self.published.lock().push(
+            events
+                .iter()
+                .map(|event| (event.message.clone(), event.position))
+                .collect(),
+        );
+        let away = self
+            .failures
+            .try_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
+            .is_ok();
         Box::pin(async move { if away { Err(Error::unavailable("away")) } else { Ok(()) } })
     }
 
@@ -73,12 +88,16 @@ async fn what_is_published_again_keeps_its_position() {
     let rig = Rig::new(Kind::Memory).await.expect("it needs no broker");
     rig.record(&tasks(0..3)).await;
     let bus = Flaky::new(2);
-    rig.tasks.spawn(relay::run(rig.source.clone(), bus.clone(), rig.stop.clone()));
+    rig.tasks
+        .spawn(relay::run(rig.source.clone(), bus.clone(), rig.stop.clone()));
     rig.wait_until_published().await;
     rig.record(&tasks(3..5)).await;
     rig.wait_until_published().await;
     let batch = |range: std::ops::Range<i64>| range.map(|n| (n.to_string(), n + 1)).collect::<Vec<_>>();
-    assert_eq!(*bus.published.lock(), [batch(0..3), batch(0..3), batch(0..3), batch(3..5)]);
+    assert_eq!(
+        *bus.published.lock(),
+        [batch(0..3), batch(0..3), batch(0..3), batch(3..5)]
+    );
     rig.close().await;
 }
 
@@ -94,12 +113,19 @@ async fn a_commit_is_relayed_at_once() {
     for n in 1..40 {
         let started = Instant::now();
         rig.record(&tasks(n..n + 1)).await;
-        tokio::time::timeout(PATIENCE, live.recv()).await.expect("it comes").expect("it is an event");
+        tokio::time::timeout(PATIENCE, live.recv())
+            .await
+            .expect("it comes")
+            .expect("it is an event");
         took.push(started.elapsed());
         rig.wait_until_published().await;
     }
     took.sort();
-    eprintln!("commit to live watcher: median {:?}, slowest {:?}", took[took.len() / 2], took[took.len() - 1]);
+    eprintln!(
+        "commit to live watcher: median {:?}, slowest {:?}",
+        took[took.len() / 2],
+        took[took.len() - 1]
+    );
     // The outbox is looked at every half second without being told: most must come long before.
     assert!(took[took.len() / 2] < Duration::from_millis(100), "{took:?}");
     rig.close().await;
@@ -129,7 +155,10 @@ async fn the_inbox_is_pruned_too() {
         .await
         .expect("they age");
     relay::prune_all(&rig.sink).await.expect("old rows go");
-    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM sink.inbox").fetch_one(rig.sink.pool()).await.expect("the inbox is read");
+    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM sink.inbox")
+        .fetch_one(rig.sink.pool())
+        .await
+        .expect("the inbox is read");
     assert_eq!(left, 2);
     rig.close().await;
 }
@@ -141,7 +170,8 @@ async fn of_two_relays_one_works_and_the_other_takes_over(kind: Kind) {
         // In one process: two relays on one bus.
         rig.record_effects("sink.tasks", &["task.*"]);
         rig.relay();
-        rig.tasks.spawn(relay::run(other.source.clone(), rig.bus.clone(), other.stop.clone()));
+        rig.tasks
+            .spawn(relay::run(other.source.clone(), rig.bus.clone(), other.stop.clone()));
     } else {
         for one in [&rig, &other] {
             one.record_effects("sink.tasks", &["task.*"]);
@@ -157,7 +187,10 @@ async fn of_two_relays_one_works_and_the_other_takes_over(kind: Kind) {
     rig.record(&tasks(30..40)).await;
     rig.wait_until_published().await;
     rig.wait_for_effects("sink.tasks", &labels(0..40)).await;
-    let positions: Vec<i64> = sqlx::query_scalar("SELECT position FROM source.outbox ORDER BY sequence").fetch_all(rig.source.pool()).await.expect("the outbox is read");
+    let positions: Vec<i64> = sqlx::query_scalar("SELECT position FROM source.outbox ORDER BY sequence")
+        .fetch_all(rig.source.pool())
+        .await
+        .expect("the outbox is read");
     assert_eq!(positions, (1..=40).collect::<Vec<_>>());
     rig.close().await;
 }
@@ -174,7 +207,12 @@ async fn events_are_published_in_batches(kind: Kind) {
     rig.wait_for_effects("sink.tasks", &labels(0..2000)).await;
     rig.wait_until_published().await;
     eprintln!("2000 events over {kind:?} in {:?}", started.elapsed());
-    let ids: HashSet<uuid::Uuid> = sqlx::query_scalar("SELECT event_id FROM sink.effects").fetch_all(rig.sink.pool()).await.expect("effects are read").into_iter().collect();
+    let ids: HashSet<uuid::Uuid> = sqlx::query_scalar("SELECT event_id FROM sink.effects")
+        .fetch_all(rig.sink.pool())
+        .await
+        .expect("effects are read")
+        .into_iter()
+        .collect();
     assert_eq!(ids.len(), 2000);
     assert!(within(PATIENCE, async || rig.bus.health().await.is_ok()).await);
     rig.close().await;

@@ -30,15 +30,26 @@ use uuid::Uuid;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./tests/migrations");
 /// Writes events.
-pub const SOURCE: Schema = Schema { name: "source", migrations: &MIGRATIONS };
+pub const SOURCE: Schema = Schema {
+    name: "source",
+    migrations: &MIGRATIONS,
+};
 /// Consumes them.
-pub const SINK: Schema = Schema { name: "sink", migrations: &MIGRATIONS };
+pub const SINK: Schema = Schema {
+    name: "sink",
+    migrations: &MIGRATIONS,
+};
 
 /// Long enough for a slow machine; nothing waits that long when it works.
 pub const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Quick retries, so that tests of failures are quick.
-pub const POLICY: Policy = Policy { batch: 16, attempts: 3, delay: Duration::from_millis(2), longest: Duration::from_millis(20) };
+pub const POLICY: Policy = Policy {
+    batch: 16,
+    attempts: 3,
+    delay: Duration::from_millis(2),
+    longest: Duration::from_millis(20),
+};
 
 /// Which bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +62,10 @@ pub enum Kind {
 pub fn amqp_url() -> Option<String> {
     let url = std::env::var("TEST_AMQP_URL").ok().filter(|url| !url.is_empty());
     if url.is_none() {
-        assert!(std::env::var_os("CI").is_none(), "TEST_AMQP_URL is not set: in CI the RabbitMQ half has to run (`make test` starts a broker)");
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "TEST_AMQP_URL is not set: in CI the RabbitMQ half has to run (`make test` starts a broker)"
+        );
         eprintln!("NOT RUN: TEST_AMQP_URL is not set; `make test` starts a broker");
     }
     url
@@ -95,14 +109,20 @@ impl Rig {
     pub fn attach(kind: Kind, url: &str, amqp: String, prefix: &str) -> Self {
         // Said aloud when asked: RUST_LOG=chassis=debug.
         if std::env::var_os("RUST_LOG").is_some() {
-            let _ = tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).with_writer(std::io::stderr).try_init();
+            let _ = tracing_subscriber::fmt()
+                .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+                .with_writer(std::io::stderr)
+                .try_init();
         }
         let stop = CancellationToken::new();
         let open = |schema| Store::open(url, schema, 8).expect("the database URL is valid");
         let bus: Arc<dyn Bus> = match kind {
             Kind::Memory => Arc::new(MemoryBus::with_policy(stop.clone(), POLICY)),
             Kind::Rabbit => {
-                let options = Options { prefix: prefix.to_owned(), policy: POLICY };
+                let options = Options {
+                    prefix: prefix.to_owned(),
+                    policy: POLICY,
+                };
                 Arc::new(RabbitBus::with_options(&amqp, &options, stop.clone()).expect("TEST_AMQP_URL is valid"))
             }
         };
@@ -127,11 +147,20 @@ impl Rig {
 
     /// Runs the relay of the source.
     pub fn relay(&self) {
-        self.tasks.spawn(chassis::relay::run(self.source.clone(), self.bus.clone(), self.stop.clone()));
+        self.tasks.spawn(chassis::relay::run(
+            self.source.clone(),
+            self.bus.clone(),
+            self.stop.clone(),
+        ));
     }
 
     pub fn consumer(&self, name: &'static str, topics: &'static [&'static str], handler: Arc<dyn Handler>) -> Consumer {
-        Consumer { name, topics, store: self.sink.clone(), handler }
+        Consumer {
+            name,
+            topics,
+            store: self.sink.clone(),
+            handler,
+        }
     }
 
     /// Runs a consumer that writes down what it did.
@@ -150,7 +179,11 @@ impl Rig {
 
     /// Labels of what a consumer did, in order.
     pub async fn effects(&self, consumer: &str) -> Vec<String> {
-        sqlx::query_scalar("SELECT label FROM sink.effects WHERE consumer = $1 ORDER BY n").bind(consumer).fetch_all(self.sink.pool()).await.expect("effects are read")
+        sqlx::query_scalar("SELECT label FROM sink.effects WHERE consumer = $1 ORDER BY n")
+            .bind(consumer)
+            .fetch_all(self.sink.pool())
+            .await
+            .expect("effects are read")
     }
 
     /// Waits until a consumer did exactly this.
@@ -169,7 +202,10 @@ impl Rig {
     /// Waits until nothing is left to publish.
     pub async fn wait_until_published(&self) {
         let done = within(PATIENCE, async || {
-            let waiting: i64 = sqlx::query_scalar("SELECT count(*) FROM source.outbox WHERE published_at IS NULL").fetch_one(self.source.pool()).await.expect("the outbox is read");
+            let waiting: i64 = sqlx::query_scalar("SELECT count(*) FROM source.outbox WHERE published_at IS NULL")
+                .fetch_one(self.source.pool())
+                .await
+                .expect("the outbox is read");
             waiting == 0
         })
         .await;
@@ -188,19 +224,39 @@ impl Rig {
     pub async fn halt(&self) {
         self.stop.cancel();
         self.tasks.close();
-        tokio::time::timeout(PATIENCE, self.tasks.wait()).await.expect("everything stops");
+        tokio::time::timeout(PATIENCE, self.tasks.wait())
+            .await
+            .expect("everything stops");
     }
 
     async fn sweep(&self) {
         let (_connection, channel) = channel(&self.amqp).await;
         for name in CONSUMERS {
-            for queue in [format!("{}.{name}", self.prefix), format!("{}.parked.{name}", self.prefix)] {
-                channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await.expect("the queue is deleted");
+            for queue in [
+                format!("{}.{name}", self.prefix),
+                format!("{}.parked.{name}", self.prefix),
+            ] {
+                channel
+                    .queue_delete(queue.into(), QueueDeleteOptions::default())
+                    .await
+                    .expect("the queue is deleted");
             }
         }
-        channel.queue_delete(format!("{}.work.jobs", self.prefix).into(), QueueDeleteOptions::default()).await.expect("the queue is deleted");
+        channel
+            .queue_delete(
+                format!("{}.work.jobs", self.prefix).into(),
+                QueueDeleteOptions::default(),
+            )
+            .await
+            .expect("the queue is deleted");
         for exchange in ["events", "live", "parked"] {
-            channel.exchange_delete(format!("{}.{exchange}", self.prefix).into(), ExchangeDeleteOptions::default()).await.expect("the exchange is deleted");
+            channel
+                .exchange_delete(
+                    format!("{}.{exchange}", self.prefix).into(),
+                    ExchangeDeleteOptions::default(),
+                )
+                .await
+                .expect("the exchange is deleted");
         }
     }
 }
@@ -210,7 +266,9 @@ const CONSUMERS: [&str; 3] = ["sink.tasks", "sink.log", "sink.late"];
 
 /// A channel of the test's own.
 pub async fn channel(amqp: &str) -> (Connection, Channel) {
-    let connection = Connection::connect(amqp, ConnectionProperties::default()).await.expect("the broker answers");
+    let connection = Connection::connect(amqp, ConnectionProperties::default())
+        .await
+        .expect("the broker answers");
     let channel = connection.create_channel().await.expect("a channel is opened");
     (connection, channel)
 }
@@ -272,8 +330,15 @@ impl Recorder {
     }
 
     /// `trouble` gets the event and how many were seen before it, tries included.
-    pub fn with(consumer: &'static str, trouble: impl Fn(&Event, usize) -> Result<()> + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self { consumer, trouble: Box::new(trouble), seen: AtomicUsize::new(0) })
+    pub fn with(
+        consumer: &'static str,
+        trouble: impl Fn(&Event, usize) -> Result<()> + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            consumer,
+            trouble: Box::new(trouble),
+            seen: AtomicUsize::new(0),
+        })
     }
 }
 

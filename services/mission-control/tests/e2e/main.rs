@@ -36,7 +36,8 @@ async fn walk(version: &str) {
     let person = mc.person();
 
     // A gateway that is still starting is refused with the cause; trying again is what a person would do.
-    let body = json!({"name": "Real", "url": gateway.url, "token": gateway.token, "workspace_root": gateway.workspace()});
+    let body =
+        json!({"name": "Real", "url": gateway.url, "token": gateway.token, "workspace_root": gateway.workspace()});
     let registered = wait("the gateway is registered", async || {
         let answer = person.post("/api/v1/gateways", body.clone()).await;
         (answer.status == 200).then_some(answer.body)
@@ -46,7 +47,10 @@ async fn walk(version: &str) {
         .post("/api/v1/boards", json!({"name": "Real work", "slug": "real", "description": "Work that a real agent does", "gateway_id": registered["id"], "require_approval_for_done": false}))
         .await
         .expect(200);
-    let agent = person.post("/api/v1/agents", json!({"name": "Ada", "board_id": board["id"]})).await.expect(200);
+    let agent = person
+        .post("/api/v1/agents", json!({"name": "Ada", "board_id": board["id"]}))
+        .await
+        .expect(200);
     assert_eq!(agent["status"], "provisioning");
     let agent_url = format!("/api/v1/agents/{}", id(&agent));
 
@@ -57,25 +61,63 @@ async fn walk(version: &str) {
     })
     .await;
     let provisioning = person.get(&format!("{agent_url}/provisioning")).await.expect(200);
-    assert_eq!(provisioning["desired_generation"], provisioning["observed_generation"], "{provisioning:#}");
+    assert_eq!(
+        provisioning["desired_generation"], provisioning["observed_generation"],
+        "{provisioning:#}"
+    );
 
     // Told of its task, it works on it over REST with its own token.
     let tasks = format!("/api/v1/boards/{}/tasks", id(&board));
-    let task = person.post(&tasks, json!({"title": "Write the report"})).await.expect(200);
-    person.post(&format!("/api/v1/tasks/{}/assign-agent", id(&task)), json!({"agent_id": agent["id"]})).await.expect(200);
-    let reviewed = wait("the agent brings its task to review", async || find(&person, &tasks, &id(&task)).await.filter(|task| task["status"] == "review")).await;
+    let task = person
+        .post(&tasks, json!({"title": "Write the report"}))
+        .await
+        .expect(200);
+    person
+        .post(
+            &format!("/api/v1/tasks/{}/assign-agent", id(&task)),
+            json!({"agent_id": agent["id"]}),
+        )
+        .await
+        .expect(200);
+    let reviewed = wait("the agent brings its task to review", async || {
+        find(&person, &tasks, &id(&task))
+            .await
+            .filter(|task| task["status"] == "review")
+    })
+    .await;
     assert_eq!(reviewed["title"], "Write the report");
     let comments = person.get(&format!("{tasks}/{}/comments", id(&task))).await.expect(200);
     assert_eq!(comments["items"][0]["agent_id"], agent["id"], "{comments:#}");
-    let moves = person.get("/api/v1/activity?event_type=task.status_changed").await.expect(200);
-    let by_agent = moves["items"].as_array().expect("events").iter().filter(|event| event["actor_id"] == agent["id"]).count();
+    let moves = person
+        .get("/api/v1/activity?event_type=task.status_changed")
+        .await
+        .expect(200);
+    let by_agent = moves["items"]
+        .as_array()
+        .expect("events")
+        .iter()
+        .filter(|event| event["actor_id"] == agent["id"])
+        .count();
     assert_eq!(by_agent, 2, "in progress, then review: {moves:#}");
 
     // Rendering again is quiet when nothing differs; removing the agent removes it there too.
-    let synced = person.post(&format!("/api/v1/gateways/{}/templates/sync", id(&registered)), json!({})).await.expect(200);
-    assert_eq!((&synced["errors"], &synced["agents_updated"]), (&json!([]), &json!(1)), "{synced:#}");
+    let synced = person
+        .post(
+            &format!("/api/v1/gateways/{}/templates/sync", id(&registered)),
+            json!({}),
+        )
+        .await
+        .expect(200);
+    assert_eq!(
+        (&synced["errors"], &synced["agents_updated"]),
+        (&json!([]), &json!(1)),
+        "{synced:#}"
+    );
     person.delete(&agent_url).await.expect(200);
-    wait("the agent is removed", async || (person.get(&agent_url).await.status == 404).then_some(())).await;
+    wait("the agent is removed", async || {
+        (person.get(&agent_url).await.status == 404).then_some(())
+    })
+    .await;
     mc.stop().await;
 }
 

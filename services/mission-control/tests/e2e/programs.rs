@@ -9,16 +9,26 @@ use std::{
 
 /// The root of the project.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the project's root")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .expect("the project's root")
 }
 
 /// Gateway releases to walk with.
 pub fn versions() -> Vec<String> {
-    std::env::var("OPENCLAW_VERSIONS").unwrap_or_else(|_| "2026.9.6".to_owned()).split_whitespace().map(str::to_owned).collect()
+    std::env::var("OPENCLAW_VERSIONS")
+        .unwrap_or_else(|_| "2026.9.6".to_owned())
+        .split_whitespace()
+        .map(str::to_owned)
+        .collect()
 }
 
 fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a free port")
+        .port()
 }
 
 /// Where a program's output goes, for whoever looks into a failure.
@@ -63,7 +73,11 @@ impl Model {
             .expect("node runs the model");
         let url = format!("http://127.0.0.1:{port}");
         chassis::tls::install();
-        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build().expect("a client");
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(Duration::from_secs(2))
+            .build()
+            .expect("a client");
         for _ in 0..200 {
             if client.get(format!("{url}/healthz")).send().await.is_ok() {
                 return Self { url, child };
@@ -107,7 +121,12 @@ impl Gateway {
             .stderr(err)
             .spawn()
             .expect("the gateway starts");
-        Self { url: format!("ws://127.0.0.1:{port}"), token, child, state }
+        Self {
+            url: format!("ws://127.0.0.1:{port}"),
+            token,
+            child,
+            state,
+        }
     }
 
     /// Where agents' workspaces go.

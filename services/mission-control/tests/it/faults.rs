@@ -52,7 +52,10 @@ impl Respond for Door {
         }
         let delivery = request.headers["webhook-id"].to_str().expect("text").to_owned();
         let payload: Value = request.body_json().expect("JSON");
-        let event = payload["data"]["id"].as_str().unwrap_or_else(|| panic!("an id in {payload:#}")).to_owned();
+        let event = payload["data"]["id"]
+            .as_str()
+            .unwrap_or_else(|| panic!("an id in {payload:#}"))
+            .to_owned();
         locked(&self.taken).entry(delivery).or_insert((event, 0)).1 += 1;
         ResponseTemplate::new(204)
     }
@@ -60,8 +63,15 @@ impl Respond for Door {
 
 impl Hook {
     async fn start() -> Self {
-        let (server, open, taken) = (MockServer::start().await, Arc::new(AtomicBool::new(true)), Arc::default());
-        let door = Door { open: Arc::clone(&open), taken: Arc::clone(&taken) };
+        let (server, open, taken) = (
+            MockServer::start().await,
+            Arc::new(AtomicBool::new(true)),
+            Arc::default(),
+        );
+        let door = Door {
+            open: Arc::clone(&open),
+            taken: Arc::clone(&taken),
+        };
         Mock::given(method("POST")).respond_with(door).mount(&server).await;
         Self { server, open, taken }
     }
@@ -73,19 +83,31 @@ impl Hook {
 
     /// Waits for so many deliveries, of as many events, each taken once.
     async fn takes(&self, count: usize) {
-        eventually(&format!("taking {count} deliveries"), || async { (locked(&self.taken).len() >= count).then_some(()) }).await;
+        eventually(&format!("taking {count} deliveries"), || async {
+            (locked(&self.taken).len() >= count).then_some(())
+        })
+        .await;
         let taken = locked(&self.taken);
         let mut events: Vec<_> = taken.values().map(|(event, _)| event).collect();
         events.sort_unstable();
         events.dedup();
-        assert_eq!((taken.len(), events.len()), (count, count), "one delivery an event: {taken:?}");
-        assert!(taken.values().all(|(_, times)| *times == 1), "each is taken once: {taken:?}");
+        assert_eq!(
+            (taken.len(), events.len()),
+            (count, count),
+            "one delivery an event: {taken:?}"
+        );
+        assert!(
+            taken.values().all(|(_, times)| *times == 1),
+            "each is taken once: {taken:?}"
+        );
     }
 }
 
 /// A stream that begins after an event, as a browser opens it again.
 async fn resumed(mc: &Harness, path: &str, after: &str) -> Events {
-    mc.rest(&[("authorization", &format!("Bearer {TOKEN}")), ("last-event-id", after)]).stream(path).await
+    mc.rest(&[("authorization", &format!("Bearer {TOKEN}")), ("last-event-id", after)])
+        .stream(path)
+        .await
 }
 
 async fn title(stream: &mut Events) -> Value {
@@ -99,11 +121,21 @@ async fn a_database_that_is_stopped_and_started_loses_nothing() {
     let dir = tempfile::tempdir().expect("a folder");
     // PostgreSQL runs as another user when we are root, and has to get in.
     std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).expect("it is ours");
-    let (bin, cluster) = (std::env::var_os("PG_BIN_DIR").map(PathBuf::from), dir.path().join("postgres"));
-    let server = Postgres::start(bin.as_deref(), &cluster).await.expect("PostgreSQL starts");
-    chassis::store::migrate(&server.url, &SCHEMAS).await.expect("it is migrated");
+    let (bin, cluster) = (
+        std::env::var_os("PG_BIN_DIR").map(PathBuf::from),
+        dir.path().join("postgres"),
+    );
+    let server = Postgres::start(bin.as_deref(), &cluster)
+        .await
+        .expect("PostgreSQL starts");
+    chassis::store::migrate(&server.url, &SCHEMAS)
+        .await
+        .expect("it is migrated");
     let (fake, hook) = (FakeGateway::start(Options::default()).await, Hook::start().await);
-    let mc = Harness::on(Database::lent(&server.url), |settings| settings.webhook_allowed_networks = "127.0.0.0/8".into()).await;
+    let mc = Harness::on(Database::lent(&server.url), |settings| {
+        settings.webhook_allowed_networks = "127.0.0.0/8".into()
+    })
+    .await;
     let person = mc.person();
     let team = team(&person, &fake, "Alpha").await;
     let worker = mc.agent(&team.token);
@@ -115,7 +147,10 @@ async fn a_database_that_is_stopped_and_started_loses_nothing() {
     let seen = live.next().await.id.expect("a position");
     // One that is being sent when the database goes is sent again: receivers know it by its id.
     let log = format!("/api/v1/organizations/me/webhooks/{webhook}/deliveries?status=succeeded");
-    eventually("the first delivery", || async { (person.get(&log).await.expect(200)["total"] == 1).then_some(()) }).await;
+    eventually("the first delivery", || async {
+        (person.get(&log).await.expect(200)["total"] == 1).then_some(())
+    })
+    .await;
 
     server.stop().await.expect("PostgreSQL stops");
     let heartbeat = "/api/v1/agent/heartbeat".to_owned();
@@ -128,20 +163,44 @@ async fn a_database_that_is_stopped_and_started_loses_nothing() {
     let mut answers = join_all(asked).await;
     answers.push(worker.post(&heartbeat, json!({})).await);
     for answer in answers {
-        let retry = answer.headers.get("retry-after").and_then(|value| value.to_str().ok()).and_then(|value| value.parse::<u64>().ok());
-        assert!(retry.is_some_and(|seconds| (1..=60).contains(&seconds)), "it says when to come back: {answer:?}");
+        let retry = answer
+            .headers
+            .get("retry-after")
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.parse::<u64>().ok());
+        assert!(
+            retry.is_some_and(|seconds| (1..=60).contains(&seconds)),
+            "it says when to come back: {answer:?}"
+        );
         let detail = answer.detail(503);
-        assert!(detail.as_str().is_some_and(|text| text.contains("database is not available")), "{detail}");
+        assert!(
+            detail
+                .as_str()
+                .is_some_and(|text| text.contains("database is not available")),
+            "{detail}"
+        );
     }
     assert_eq!(mc.nobody().get("/health").await.expect(200)["ok"], true);
     for probe in ["/healthz", "/readyz"] {
         // What was found a second ago counts.
-        let missing = eventually(probe, || async { Some(mc.nobody().get(probe).await).filter(|answer| answer.status == 503) }).await.expect(503);
-        assert_eq!((&missing["ok"], &missing["missing"]), (&json!(false), &json!(["database"])));
+        let missing = eventually(probe, || async {
+            Some(mc.nobody().get(probe).await).filter(|answer| answer.status == 503)
+        })
+        .await
+        .expect(503);
+        assert_eq!(
+            (&missing["ok"], &missing["missing"]),
+            (&json!(false), &json!(["database"]))
+        );
     }
 
-    let server = Postgres::start(bin.as_deref(), &cluster).await.expect("PostgreSQL starts again");
-    eventually("being ready", || async { (mc.nobody().get("/readyz").await.status == 200).then_some(()) }).await;
+    let server = Postgres::start(bin.as_deref(), &cluster)
+        .await
+        .expect("PostgreSQL starts again");
+    eventually("being ready", || async {
+        (mc.nobody().get("/readyz").await.status == 200).then_some(())
+    })
+    .await;
     // Nobody meets a connection of before.
     for round in 0..4 {
         let asked = (0..8).map(|_| person.get(&tasks));
@@ -156,16 +215,29 @@ async fn a_database_that_is_stopped_and_started_loses_nothing() {
     let mut again = resumed(&mc, &stream, &seen).await;
     for expected in ["after", "later"] {
         assert_eq!(title(&mut live).await, expected, "the stream that was open goes on");
-        assert_eq!(title(&mut again).await, expected, "the stream that is opened again misses and repeats nothing");
+        assert_eq!(
+            title(&mut again).await,
+            expected,
+            "the stream that is opened again misses and repeats nothing"
+        );
     }
     hook.takes(3).await;
     eventually("logging", || async {
-        let feed = person.get(&format!("/api/v1/activity?board_id={}&event_type=task.created", id(&team.board))).await.expect(200);
+        let feed = person
+            .get(&format!(
+                "/api/v1/activity?board_id={}&event_type=task.created",
+                id(&team.board)
+            ))
+            .await
+            .expect(200);
         (feed["total"] == 3).then_some(())
     })
     .await;
     // What is done in the background goes on too.
-    let second = person.post("/api/v1/agents", json!({"name": "Second", "board_id": id(&team.board)})).await.expect(200);
+    let second = person
+        .post("/api/v1/agents", json!({"name": "Second", "board_id": id(&team.board)}))
+        .await
+        .expect(200);
     provisioned(&person, &second).await;
     mc.stop().await;
     server.stop().await.expect("PostgreSQL stops");
@@ -177,11 +249,20 @@ async fn provisioned(person: &Rest, agent: &Value) {
     let deadline = tokio::time::Instant::now() + PATIENCE * 4;
     loop {
         let now = person.get(&url).await.expect(200);
-        let done = |kind: &str| now["conditions"].as_array().is_some_and(|all| all.iter().any(|one| one["type"] == kind && one["status"] == "true"));
-        if now["observed_generation"] == now["desired_generation"] && ["Created", "FilesWritten", "Woken"].into_iter().all(done) {
+        let done = |kind: &str| {
+            now["conditions"]
+                .as_array()
+                .is_some_and(|all| all.iter().any(|one| one["type"] == kind && one["status"] == "true"))
+        };
+        if now["observed_generation"] == now["desired_generation"]
+            && ["Created", "FilesWritten", "Woken"].into_iter().all(done)
+        {
             return;
         }
-        assert!(tokio::time::Instant::now() < deadline, "the agent is not there: {now:#}");
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "the agent is not there: {now:#}"
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -189,7 +270,11 @@ async fn provisioned(person: &Rest, agent: &Value) {
 /// Agents are made while the gateway restarts and cuts connections, each time after it did what it was asked and before it said
 /// so.
 async fn restarts_in_the_middle(release: Release) {
-    let fake = FakeGateway::start(Options { patch_limit: Some((1000, Duration::from_secs(1))), ..Options::release(release) }).await;
+    let fake = FakeGateway::start(Options {
+        patch_limit: Some((1000, Duration::from_secs(1))),
+        ..Options::release(release)
+    })
+    .await;
     let mc = Harness::start().await;
     let person = mc.person();
     let team = team(&person, &fake, "Alpha").await;
@@ -197,27 +282,66 @@ async fn restarts_in_the_middle(release: Release) {
     fake.fail_next("agents.create", Fault::RestartAfter);
     fake.fail_next("agents.create", Fault::CutAfter);
     // Every connection that breaks at once doubles the pause before the next one: few faults keep the test short.
-    fake.fail_next(if release == Release::Old { "config.patch" } else { "agents.files.set" }, Fault::CutAfter);
+    fake.fail_next(
+        if release == Release::Old {
+            "config.patch"
+        } else {
+            "agents.files.set"
+        },
+        Fault::CutAfter,
+    );
     let connections = fake.connections();
     // A release that restarts for every change is slow with several.
-    let names: &[&str] = if release == Release::Old { &["Ada"] } else { &["Ada", "Grace", "Joan"] };
+    let names: &[&str] = if release == Release::Old {
+        &["Ada"]
+    } else {
+        &["Ada", "Grace", "Joan"]
+    };
     let made = join_all(names.iter().map(|name| {
         let (person, board) = (&person, id(&team.board));
-        async move { person.post("/api/v1/agents", json!({"name": name, "board_id": board})).await.expect(200) }
+        async move {
+            person
+                .post("/api/v1/agents", json!({"name": name, "board_id": board}))
+                .await
+                .expect(200)
+        }
     }))
     .await;
     join_all(made.iter().map(|agent| provisioned(&person, agent))).await;
-    assert!(fake.connections() >= connections + 2, "the gateway went away again and again");
+    assert!(
+        fake.connections() >= connections + 2,
+        "the gateway went away again and again"
+    );
     for agent in &made {
         let key = format!("mc-{}", id(agent));
-        assert!(fake.file(&key, "SOUL.md").is_some_and(|text| !text.is_empty()), "{}", agent["name"]);
-        let greetings = fake.messages(&format!("agent:{key}:main")).iter().filter(|text| text.starts_with("Hello")).count();
+        assert!(
+            fake.file(&key, "SOUL.md").is_some_and(|text| !text.is_empty()),
+            "{}",
+            agent["name"]
+        );
+        let greetings = fake
+            .messages(&format!("agent:{key}:main"))
+            .iter()
+            .filter(|text| text.starts_with("Hello"))
+            .count();
         // The older release forgets with every restart which messages it had.
         let most = if release == Release::Old { 2 } else { 1 };
-        assert!((1..=most).contains(&greetings), "{} is greeted {greetings} times", agent["name"]);
+        assert!(
+            (1..=most).contains(&greetings),
+            "{} is greeted {greetings} times",
+            agent["name"]
+        );
     }
-    let mut there: Vec<_> = fake.agents().into_iter().filter(|key| key.starts_with("mc-") && !key.starts_with("mc-gateway-")).collect();
-    let mut wanted: Vec<_> = made.iter().chain([&team.agent]).map(|agent| format!("mc-{}", id(agent))).collect();
+    let mut there: Vec<_> = fake
+        .agents()
+        .into_iter()
+        .filter(|key| key.starts_with("mc-") && !key.starts_with("mc-gateway-"))
+        .collect();
+    let mut wanted: Vec<_> = made
+        .iter()
+        .chain([&team.agent])
+        .map(|agent| format!("mc-{}", id(agent)))
+        .collect();
     there.sort_unstable();
     wanted.sort_unstable();
     assert_eq!(there, wanted, "each agent is on the gateway, once");
@@ -239,12 +363,22 @@ async fn what_is_no_gateway_is_not_registered() {
     let mc = Harness::start().await;
     let person = mc.person();
     let web = MockServer::start().await;
-    let closed = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("bound");
+    let closed = TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port")
+        .local_addr()
+        .expect("bound");
     let refuse = |url: String| {
         let person = person.clone();
         async move {
             let body = json!({"name": "Lab", "url": url, "token": "a-token", "workspace_root": "~/.openclaw"});
-            person.post("/api/v1/gateways", body).await.detail(502).as_str().expect("a sentence").to_owned()
+            person
+                .post("/api/v1/gateways", body)
+                .await
+                .detail(502)
+                .as_str()
+                .expect("a sentence")
+                .to_owned()
         }
     };
     let unreachable = refuse(format!("ws://{closed}")).await;
@@ -256,13 +390,21 @@ async fn what_is_no_gateway_is_not_registered() {
         assert!(text.contains("Check") || text.contains("check"), "the remedy: {text}");
         assert!(!text.contains("a-token"), "{text}");
     }
-    assert_eq!(person.get("/api/v1/gateways").await.expect(200)["total"], 0, "nothing is stored");
+    assert_eq!(
+        person.get("/api/v1/gateways").await.expect(200)["total"],
+        0,
+        "nothing is stored"
+    );
     mc.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_that_wants_the_device_approved_is_connected_once_it_is() {
-    let fake = FakeGateway::start(Options { pairing_required: true, ..Options::default() }).await;
+    let fake = FakeGateway::start(Options {
+        pairing_required: true,
+        ..Options::default()
+    })
+    .await;
     let mc = Harness::start().await;
     let person = mc.person();
     let body = json!({"name": "Lab", "url": fake.url(), "token": fake.token(), "workspace_root": "~/.openclaw"});
@@ -273,18 +415,31 @@ async fn a_gateway_that_wants_the_device_approved_is_connected_once_it_is() {
         (connection["phase"] == "pairing_required").then_some(connection)
     })
     .await;
-    let request = waiting["pairing_request_id"].as_str().expect("which request is to be approved").to_owned();
+    let request = waiting["pairing_request_id"]
+        .as_str()
+        .expect("which request is to be approved")
+        .to_owned();
     assert_eq!(fake.pending_pairings(), [request.clone()]);
     let remedy = waiting["remedy"].as_str().expect("a remedy");
     assert!(remedy.contains("openclaw devices approve"), "{remedy}");
 
     // An agent is accepted meanwhile and says what it waits for.
-    let home = person.post("/api/v1/boards", board("Alpha", &id(&gateway))).await.expect(200);
-    let agent = person.post("/api/v1/agents", json!({"name": "Ada", "board_id": id(&home)})).await.expect(200);
+    let home = person
+        .post("/api/v1/boards", board("Alpha", &id(&gateway)))
+        .await
+        .expect(200);
+    let agent = person
+        .post("/api/v1/agents", json!({"name": "Ada", "board_id": id(&home)}))
+        .await
+        .expect(200);
     let provisioning = format!("/api/v1/agents/{}/provisioning", id(&agent));
     eventually("saying what it waits for", || async {
         let now = person.get(&provisioning).await.expect(200);
-        let waits = |one: &Value| one["type"] == "GatewayConnected" && one["status"] == "false" && one["message"].as_str().is_some_and(|text| text.contains("approve"));
+        let waits = |one: &Value| {
+            one["type"] == "GatewayConnected"
+                && one["status"] == "false"
+                && one["message"].as_str().is_some_and(|text| text.contains("approve"))
+        };
         now["conditions"].as_array()?.iter().any(waits).then_some(())
     })
     .await;
@@ -292,7 +447,10 @@ async fn a_gateway_that_wants_the_device_approved_is_connected_once_it_is() {
     assert!(fake.approve(&request));
     // It looks again by itself after twenty seconds; saving the gateway looks at once.
     person.patch(&url, json!({"token": fake.token()})).await.expect(200);
-    eventually("connecting", || async { (person.get(&format!("{url}/connection")).await.expect(200)["phase"] == "connected").then_some(()) }).await;
+    eventually("connecting", || async {
+        (person.get(&format!("{url}/connection")).await.expect(200)["phase"] == "connected").then_some(())
+    })
+    .await;
     provisioned(&person, &agent).await;
     mc.stop().await;
 }
@@ -323,7 +481,10 @@ async fn what_was_under_way_when_everything_stopped_goes_on_when_it_starts() {
     hook.open.store(false, Ordering::SeqCst);
     fake.refuse_upgrades(Some(503));
     fake.cut();
-    let late = person.post("/api/v1/agents", json!({"name": "Late", "board_id": id(&team.board)})).await.expect(200);
+    let late = person
+        .post("/api/v1/agents", json!({"name": "Late", "board_id": id(&team.board)}))
+        .await
+        .expect(200);
     let deliveries = format!("/api/v1/organizations/me/webhooks/{webhook}/deliveries");
     person.post(&tasks, json!({"title": "second"})).await.expect(200);
     eventually("a failed attempt", || async {
@@ -333,7 +494,12 @@ async fn what_was_under_way_when_everything_stopped_goes_on_when_it_starts() {
     .await;
     let many = join_all((0..20).map(|number| {
         let (person, tasks) = (&person, &tasks);
-        async move { person.post(tasks, json!({"title": format!("task {number}")})).await.expect(200) }
+        async move {
+            person
+                .post(tasks, json!({"title": format!("task {number}")}))
+                .await
+                .expect(200)
+        }
     }))
     .await;
     let database = mc.stop().await;
@@ -358,11 +524,20 @@ async fn what_was_under_way_when_everything_stopped_goes_on_when_it_starts() {
     }
     assert_eq!(titles.remove(0), "second");
     titles.sort_unstable();
-    let mut wanted: Vec<_> = many.iter().map(|task| task["title"].as_str().expect("a title").to_owned()).collect();
+    let mut wanted: Vec<_> = many
+        .iter()
+        .map(|task| task["title"].as_str().expect("a title").to_owned())
+        .collect();
     wanted.sort_unstable();
     assert_eq!(titles, wanted);
     let feed = eventually("logging", || async {
-        let feed = person.get(&format!("/api/v1/activity?board_id={}&event_type=task.created", id(&team.board))).await.expect(200);
+        let feed = person
+            .get(&format!(
+                "/api/v1/activity?board_id={}&event_type=task.created",
+                id(&team.board)
+            ))
+            .await
+            .expect(200);
         (feed["total"] == 2 + many.len()).then_some(feed)
     })
     .await;
@@ -370,9 +545,16 @@ async fn what_was_under_way_when_everything_stopped_goes_on_when_it_starts() {
     provisioned(&person, &late).await;
     for agent in [&team.agent, &late] {
         let session = format!("agent:mc-{}:main", id(agent));
-        let greetings = fake.messages(&session).iter().filter(|text| text.starts_with("Hello")).count();
+        let greetings = fake
+            .messages(&session)
+            .iter()
+            .filter(|text| text.starts_with("Hello"))
+            .count();
         assert_eq!(greetings, 1, "{} is greeted once", agent["name"]);
     }
-    mc.agent(&team.token).post("/api/v1/agent/heartbeat", json!({})).await.expect(200);
+    mc.agent(&team.token)
+        .post("/api/v1/agent/heartbeat", json!({}))
+        .await
+        .expect(200);
     mc.stop().await;
 }

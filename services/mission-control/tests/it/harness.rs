@@ -51,10 +51,17 @@ impl Harness {
     pub async fn on(database: Database, change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = settings(&database.url);
         change(&mut settings);
-        let constellation = Constellation::start(settings, &ROLES, None).await.expect("the constellation starts");
+        let constellation = Constellation::start(settings, &ROLES, None)
+            .await
+            .expect("the constellation starts");
         chassis::tls::install();
         let url = format!("http://{}", constellation.address.expect("the edge listens"));
-        Self { url, constellation, database, client: reqwest::Client::builder().no_proxy().build().expect("a client") }
+        Self {
+            url,
+            constellation,
+            database,
+            client: reqwest::Client::builder().no_proxy().build().expect("a client"),
+        }
     }
 
     /// REST as the person with the local token.
@@ -76,9 +83,16 @@ impl Harness {
     pub fn rest(&self, headers: &[(&str, &str)]) -> Rest {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
-            map.insert(reqwest::header::HeaderName::from_bytes(name.as_bytes()).expect("a name"), value.parse().expect("a value"));
+            map.insert(
+                reqwest::header::HeaderName::from_bytes(name.as_bytes()).expect("a name"),
+                value.parse().expect("a value"),
+            );
         }
-        Rest { url: self.url.clone(), headers: map, client: self.client.clone() }
+        Rest {
+            url: self.url.clone(),
+            headers: map,
+            client: self.client.clone(),
+        }
     }
 
     /// Stops everything and gives the database back, to start again on it.
@@ -91,10 +105,28 @@ impl Harness {
 /// Settings of a test, independent of the environment.
 pub fn settings(database_url: &str) -> Settings {
     // Known before the start, since agents' files name it.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port();
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a free port")
+        .port();
     let listen = format!("127.0.0.1:{port}");
-    let mut arguments: Vec<String> = ["mission-control", "--listen", &listen, "--secret-key", "test-secret-key-0123456789-0123456789"].map(str::to_owned).to_vec();
-    arguments.extend(["--database-url".to_owned(), database_url.to_owned(), "--local-auth-token".to_owned(), TOKEN.to_owned(), "--amqp-url".to_owned(), String::new()]);
+    let mut arguments: Vec<String> = [
+        "mission-control",
+        "--listen",
+        &listen,
+        "--secret-key",
+        "test-secret-key-0123456789-0123456789",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    arguments.extend([
+        "--database-url".to_owned(),
+        database_url.to_owned(),
+        "--local-auth-token".to_owned(),
+        TOKEN.to_owned(),
+        "--amqp-url".to_owned(),
+        String::new(),
+    ]);
     arguments.extend(["--database-connections".to_owned(), "5".to_owned()]);
     Arguments::parse_from(arguments).settings
 }
@@ -165,14 +197,18 @@ impl Rest {
     pub async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
         let mut request = self.request(method, path);
         if let Some(body) = body {
-            request = request.header("content-type", "application/json").body(body.to_string());
+            request = request
+                .header("content-type", "application/json")
+                .body(body.to_string());
         }
         Self::answer(request).await
     }
 
     /// A request to be completed by the test.
     pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        self.client.request(method, format!("{}{path}", self.url)).headers(self.headers.clone())
+        self.client
+            .request(method, format!("{}{path}", self.url))
+            .headers(self.headers.clone())
     }
 
     /// Sends such a request.
@@ -186,9 +222,17 @@ impl Rest {
 
     /// Opens a server-sent event stream.
     pub async fn stream(&self, path: &str) -> Events {
-        let response = self.request(Method::GET, path).header("accept", "text/event-stream").send().await.expect("the edge answers");
+        let response = self
+            .request(Method::GET, path)
+            .header("accept", "text/event-stream")
+            .send()
+            .await
+            .expect("the edge answers");
         assert_eq!(response.status(), 200, "the stream opens");
-        Events { response, buffer: String::new() }
+        Events {
+            response,
+            buffer: String::new(),
+        }
     }
 }
 
@@ -212,7 +256,9 @@ pub struct Sent {
 impl Events {
     /// The next event; comments are passed over.
     pub async fn next(&mut self) -> Sent {
-        tokio::time::timeout(PATIENCE, self.read()).await.expect("an event in time")
+        tokio::time::timeout(PATIENCE, self.read())
+            .await
+            .expect("an event in time")
     }
 
     /// Nothing arrives for this long.
@@ -225,12 +271,25 @@ impl Events {
             while let Some((frame, rest)) = self.buffer.split_once("\r\n\r\n") {
                 let (frame, rest) = (frame.to_owned(), rest.to_owned());
                 self.buffer = rest;
-                let field = |name: &str| frame.lines().find_map(|line| line.strip_prefix(name).map(|value| value.trim_start().to_owned()));
+                let field = |name: &str| {
+                    frame
+                        .lines()
+                        .find_map(|line| line.strip_prefix(name).map(|value| value.trim_start().to_owned()))
+                };
                 if let Some(data) = field("data:") {
-                    return Sent { id: field("id:"), event: field("event:").unwrap_or_default(), data: serde_json::from_str(&data).expect("JSON data") };
+                    return Sent {
+                        id: field("id:"),
+                        event: field("event:").unwrap_or_default(),
+                        data: serde_json::from_str(&data).expect("JSON data"),
+                    };
                 }
             }
-            let chunk = self.response.chunk().await.expect("the stream goes on").expect("the stream does not end");
+            let chunk = self
+                .response
+                .chunk()
+                .await
+                .expect("the stream goes on")
+                .expect("the stream does not end");
             self.buffer.push_str(&String::from_utf8(chunk.to_vec()).expect("UTF-8"));
         }
     }
@@ -247,7 +306,10 @@ where
         if let Some(found) = ask().await {
             return found;
         }
-        assert!(tokio::time::Instant::now() < deadline, "{what} did not happen in {PATIENCE:?}");
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "{what} did not happen in {PATIENCE:?}"
+        );
         tokio::time::sleep(Duration::from_millis(30)).await;
     }
 }
@@ -255,5 +317,8 @@ where
 /// The `id` of a resource.
 #[track_caller]
 pub fn id(resource: &Value) -> String {
-    resource["id"].as_str().unwrap_or_else(|| panic!("an id in {resource:#}")).to_owned()
+    resource["id"]
+        .as_str()
+        .unwrap_or_else(|| panic!("an id in {resource:#}"))
+        .to_owned()
 }

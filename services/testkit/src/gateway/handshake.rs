@@ -67,7 +67,11 @@ where
     let checked = if frame.get("method").and_then(Value::as_str) == Some("connect") {
         check(inner, &params, &nonce)
     } else {
-        Err(refuse(inner, "invalid handshake: first request must be connect", Value::Null))
+        Err(refuse(
+            inner,
+            "invalid handshake: first request must be connect",
+            Value::Null,
+        ))
     };
     match checked {
         Ok((scopes, device_token)) => {
@@ -77,11 +81,18 @@ where
             Some(Peer { scopes })
         }
         Err(refusal) => {
-            let reason: String =
-                refusal.error["message"].as_str().unwrap_or_default().chars().take(120).collect();
+            let reason: String = refusal.error["message"]
+                .as_str()
+                .unwrap_or_default()
+                .chars()
+                .take(120)
+                .collect();
             let answer = json!({"type": "res", "id": id, "ok": false, "error": refusal.error});
             sink.send(Message::text(answer.to_string())).await.ok()?;
-            let close = CloseFrame { code: CloseCode::from(refusal.close), reason: reason.into() };
+            let close = CloseFrame {
+                code: CloseCode::from(refusal.close),
+                reason: reason.into(),
+            };
             let _ = sink.send(Message::Close(Some(close))).await;
             None
         }
@@ -104,15 +115,33 @@ fn check(inner: &Inner, params: &Value, nonce: &str) -> Result<Granted, Refusal>
     let release = inner.options.release;
     let text = |pointer: &str| params.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
 
-    let known = ["minProtocol", "maxProtocol", "role", "scopes", "client", "auth", "device", "caps"];
-    if let Some(key) = params.as_object().and_then(|o| o.keys().find(|key| !known.contains(&key.as_str()))) {
-        return Err(no(&format!("invalid connect params: at root: unexpected property '{key}'"), Value::Null));
+    let known = [
+        "minProtocol",
+        "maxProtocol",
+        "role",
+        "scopes",
+        "client",
+        "auth",
+        "device",
+        "caps",
+    ];
+    if let Some(key) = params
+        .as_object()
+        .and_then(|o| o.keys().find(|key| !known.contains(&key.as_str())))
+    {
+        return Err(no(
+            &format!("invalid connect params: at root: unexpected property '{key}'"),
+            Value::Null,
+        ));
     }
     let ours = if release.is_latest() { 4 } else { 3 };
     let bound = |key: &str| params.get(key).and_then(Value::as_u64).unwrap_or_default();
     if !(bound("minProtocol")..=bound("maxProtocol")).contains(&ours) {
         let details = json!({"code": "PROTOCOL_MISMATCH", "expectedProtocol": ours});
-        return Err(Refusal { close: 1002, ..no("protocol mismatch", details) });
+        return Err(Refusal {
+            close: 1002,
+            ..no("protocol mismatch", details)
+        });
     }
     if (text("/client/id"), text("/client/mode")) != ("gateway-client", "backend") {
         let message = "invalid connect params: at /client/id: must be equal to one of the allowed values";
@@ -121,12 +150,19 @@ fn check(inner: &Inner, params: &Value, nonce: &str) -> Result<Granted, Refusal>
     if text("/role") != "operator" {
         return Err(no("invalid role", Value::Null));
     }
-    if inner.starting.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
+    if inner
+        .starting
+        .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
+        .is_ok()
+    {
         let error = json!({"code": "UNAVAILABLE", "message": "gateway is starting", "retryable": true,
             "retryAfterMs": 50, "details": {"reason": "startup-sidecars"}});
         return Err(Refusal { error, close: 1013 });
     }
-    let scopes: Vec<String> = params.get("scopes").and_then(|s| serde_json::from_value(s.clone()).ok()).unwrap_or_default();
+    let scopes: Vec<String> = params
+        .get("scopes")
+        .and_then(|s| serde_json::from_value(s.clone()).ok())
+        .unwrap_or_default();
     let token = text("/auth/token");
     let device = params.get("device").filter(|device| !device.is_null());
     if let Some(device) = device {
@@ -137,15 +173,25 @@ fn check(inner: &Inner, params: &Value, nonce: &str) -> Result<Granted, Refusal>
     let known_device = state.paired.get(device_id).is_some_and(|paired| paired.token == token);
     if token.is_empty() {
         let details = json!({"code": "AUTH_TOKEN_MISSING", "authReason": "token_missing"});
-        return Err(no("unauthorized: gateway token missing (provide gateway auth token)", details));
+        return Err(no(
+            "unauthorized: gateway token missing (provide gateway auth token)",
+            details,
+        ));
     }
     if token != inner.options.token && !known_device {
         let details = json!({"code": "AUTH_TOKEN_MISMATCH", "authReason": "token_mismatch"});
-        return Err(no("unauthorized: gateway token mismatch (provide gateway auth token)", details));
+        return Err(no(
+            "unauthorized: gateway token mismatch (provide gateway auth token)",
+            details,
+        ));
     }
     if device.is_none() {
         // Remote clients without a device get everything on older releases and nothing on the latest.
-        let granted = if inner.options.pairing_required && release.is_latest() { Vec::new() } else { scopes };
+        let granted = if inner.options.pairing_required && release.is_latest() {
+            Vec::new()
+        } else {
+            scopes
+        };
         return Ok((inner.options.granted_scopes.clone().unwrap_or(granted), None));
     }
     let platform = text("/client/platform").to_owned();
@@ -160,7 +206,10 @@ fn check(inner: &Inner, params: &Value, nonce: &str) -> Result<Granted, Refusal>
             }
         };
         if let Some(reason) = reason {
-            let request_id = state.request_pairing(Pending { device_id: device_id.to_owned(), platform });
+            let request_id = state.request_pairing(Pending {
+                device_id: device_id.to_owned(),
+                platform,
+            });
             let mut error = json!({"code": "NOT_PAIRED", "message": "pairing required"});
             if release != Release::Floor {
                 error["details"] = json!({"code": "PAIRING_REQUIRED", "requestId": request_id, "reason": reason});
@@ -181,17 +230,34 @@ fn signature(
 ) -> Result<(), Refusal> {
     let text = |key: &str| device.get(key).and_then(Value::as_str).unwrap_or_default();
     let no = |message: &str, code: &str, reason: &str| {
-        let code = if inner.options.release.is_latest() { code } else { "DEVICE_AUTH_INVALID" };
+        let code = if inner.options.release.is_latest() {
+            code
+        } else {
+            "DEVICE_AUTH_INVALID"
+        };
         refuse(inner, message, json!({"code": code, "reason": reason}))
     };
     if text("nonce") != nonce {
-        return Err(no("device nonce mismatch", "DEVICE_AUTH_NONCE_MISMATCH", "device-nonce-mismatch"));
+        return Err(no(
+            "device nonce mismatch",
+            "DEVICE_AUTH_NONCE_MISMATCH",
+            "device-nonce-mismatch",
+        ));
     }
     let signed_at = device.get("signedAt").and_then(Value::as_i64).unwrap_or_default();
     if (now_ms() - signed_at).abs() > 120_000 {
-        return Err(no("device signature expired", "DEVICE_AUTH_SIGNATURE_EXPIRED", "device-signature-stale"));
+        return Err(no(
+            "device signature expired",
+            "DEVICE_AUTH_SIGNATURE_EXPIRED",
+            "device-signature-stale",
+        ));
     }
-    let client = |key: &str| params.pointer(&format!("/client/{key}")).and_then(Value::as_str).unwrap_or_default();
+    let client = |key: &str| {
+        params
+            .pointer(&format!("/client/{key}"))
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
     let message = format!(
         "v2|{}|{}|{}|operator|{}|{signed_at}|{token}|{nonce}",
         text("id"),
@@ -208,7 +274,13 @@ fn signature(
         let key = VerifyingKey::from_bytes(&public).ok()?;
         key.verify(message.as_bytes(), &Signature::from_bytes(&signature)).ok()
     };
-    verified().ok_or_else(|| no("device signature invalid", "DEVICE_AUTH_SIGNATURE_INVALID", "device-signature"))
+    verified().ok_or_else(|| {
+        no(
+            "device signature invalid",
+            "DEVICE_AUTH_SIGNATURE_INVALID",
+            "device-signature",
+        )
+    })
 }
 
 fn hello(inner: &Inner, scopes: &[String], device_token: Option<String>) -> Value {

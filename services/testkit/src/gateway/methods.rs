@@ -18,10 +18,24 @@ use super::{
 type Answer = Result<Value, Value>;
 
 const OLD_FILES: &[&str] = &[
-    "AGENTS.md", "SOUL.md", "TOOLS.md", "IDENTITY.md", "USER.md", "HEARTBEAT.md", "BOOTSTRAP.md", "MEMORY.md",
+    "AGENTS.md",
+    "SOUL.md",
+    "TOOLS.md",
+    "IDENTITY.md",
+    "USER.md",
+    "HEARTBEAT.md",
+    "BOOTSTRAP.md",
+    "MEMORY.md",
     "memory.md",
 ];
-const LATEST_FILES: &[&str] = &["AGENTS.md", "SOUL.md", "IDENTITY.md", "USER.md", "BOOTSTRAP.md", "MEMORY.md"];
+const LATEST_FILES: &[&str] = &[
+    "AGENTS.md",
+    "SOUL.md",
+    "IDENTITY.md",
+    "USER.md",
+    "BOOTSTRAP.md",
+    "MEMORY.md",
+];
 
 /// An INVALID_REQUEST error.
 pub(super) fn invalid(message: impl Into<String>) -> Value {
@@ -31,13 +45,30 @@ pub(super) fn invalid(message: impl Into<String>) -> Value {
 /// Methods that hello lists.
 pub(super) fn advertised(release: Release) -> Vec<&'static str> {
     let both = [
-        "health", "config.get", "config.patch", "agents.list", "agents.create", "agents.update", "agents.delete",
-        "agents.files.list", "agents.files.get", "agents.files.set", "sessions.list", "sessions.patch",
-        "sessions.reset", "sessions.delete", "chat.send", "chat.history", "cron.list", "device.pair.list",
+        "health",
+        "config.get",
+        "config.patch",
+        "agents.list",
+        "agents.create",
+        "agents.update",
+        "agents.delete",
+        "agents.files.list",
+        "agents.files.get",
+        "agents.files.set",
+        "sessions.list",
+        "sessions.patch",
+        "sessions.reset",
+        "sessions.delete",
+        "chat.send",
+        "chat.history",
+        "cron.list",
+        "device.pair.list",
         "device.pair.approve",
     ];
     let latest = ["cron.scratch.get", "cron.scratch.set"];
-    both.into_iter().chain(latest.into_iter().filter(|_| release.is_latest())).collect()
+    both.into_iter()
+        .chain(latest.into_iter().filter(|_| release.is_latest()))
+        .collect()
 }
 
 /// The scope a method needs.
@@ -46,8 +77,10 @@ fn needed_scope(method: &str, release: Release) -> Option<&'static str> {
         "health" => None,
         "sessions.patch" if release.is_latest() => Some("operator.write"),
         "chat.send" => Some("operator.write"),
-        "agents.create" | "agents.update" | "agents.delete" | "agents.files.set" | "config.patch" | "sessions.patch"
-        | "sessions.reset" | "sessions.delete" | "cron.scratch.get" | "cron.scratch.set" => Some("operator.admin"),
+        "agents.create" | "agents.update" | "agents.delete" | "agents.files.set" | "config.patch"
+        | "sessions.patch" | "sessions.reset" | "sessions.delete" | "cron.scratch.get" | "cron.scratch.set" => {
+            Some("operator.admin")
+        }
         "device.pair.list" | "device.pair.approve" => Some("operator.pairing"),
         _ => Some("operator.read"),
     }
@@ -69,7 +102,15 @@ fn known_keys(method: &str, release: Release) -> Option<&'static [&'static str]>
         "sessions.patch" => &["key", "label", "model"],
         "sessions.reset" => &["key"],
         "sessions.delete" => &["key", "deleteTranscript"],
-        "chat.send" => &["sessionKey", "message", "idempotencyKey", "deliver", "thinking", "timeoutMs", "attachments"],
+        "chat.send" => &[
+            "sessionKey",
+            "message",
+            "idempotencyKey",
+            "deliver",
+            "thinking",
+            "timeoutMs",
+            "attachments",
+        ],
         "chat.history" => &["sessionKey", "limit"],
         "config.patch" => &["raw", "baseHash", "note"],
         "cron.list" if latest => &["includeDisabled", "agentId", "limit", "offset"],
@@ -99,15 +140,19 @@ pub(super) fn call(inner: &Arc<Inner>, peer: &Peer, method: &str, params: &Value
     if let (Some(known), Some(given)) = (known_keys(method, release), params.as_object())
         && let Some(key) = given.keys().find(|key| !known.contains(&key.as_str()))
     {
-        return Err(invalid(format!("invalid {method} params: at root: unexpected property '{key}'")));
+        return Err(invalid(format!(
+            "invalid {method} params: at root: unexpected property '{key}'"
+        )));
     }
     let arguments = Arguments { method, params };
     match method {
         "health" => Ok(json!({"ok": true, "ts": now_ms(), "channels": {}, "channelOrder": [], "agents": []})),
         "config.get" => {
             let state = inner.state.lock();
-            Ok(json!({"path": "/fake/openclaw.json", "exists": true, "parsed": state.stored, "config": state.stored,
-                "valid": true, "hash": state.hash(), "issues": []}))
+            Ok(
+                json!({"path": "/fake/openclaw.json", "exists": true, "parsed": state.stored, "config": state.stored,
+                "valid": true, "hash": state.hash(), "issues": []}),
+            )
         }
         "config.patch" => config_patch(inner, &arguments),
         "agents.list" => {
@@ -133,8 +178,16 @@ pub(super) fn call(inner: &Arc<Inner>, peer: &Peer, method: &str, params: &Value
         "chat.history" => {
             let key = arguments.text("sessionKey")?;
             let state = inner.state.lock();
-            let messages = state.sessions.get(key).map(|session| session.messages.clone()).unwrap_or_default();
-            let limit = params.get("limit").and_then(Value::as_u64).and_then(|l| usize::try_from(l).ok()).unwrap_or(200);
+            let messages = state
+                .sessions
+                .get(key)
+                .map(|session| session.messages.clone())
+                .unwrap_or_default();
+            let limit = params
+                .get("limit")
+                .and_then(Value::as_u64)
+                .and_then(|l| usize::try_from(l).ok())
+                .unwrap_or(200);
             let skip = messages.len().saturating_sub(limit);
             Ok(json!({"sessionKey": key, "messages": messages[skip..]}))
         }
@@ -168,10 +221,12 @@ struct Arguments<'a> {
 
 impl<'a> Arguments<'a> {
     fn text(&self, key: &str) -> Result<&'a str, Value> {
-        self.params
-            .get(key)
-            .and_then(Value::as_str)
-            .ok_or_else(|| invalid(format!("invalid {} params: must have required property '{key}'", self.method)))
+        self.params.get(key).and_then(Value::as_str).ok_or_else(|| {
+            invalid(format!(
+                "invalid {} params: must have required property '{key}'",
+                self.method
+            ))
+        })
     }
 }
 
@@ -187,13 +242,18 @@ fn reload_later(inner: &Arc<Inner>) {
         tokio::time::sleep(inner.options.reload_delay).await;
         inner.state.lock().reload();
         if inner.options.release.is_latest() {
-            let _ = inner.control.send(Control::Event("config.changed".to_owned(), json!({"ts": now_ms()})));
+            let _ = inner
+                .control
+                .send(Control::Event("config.changed".to_owned(), json!({"ts": now_ms()})));
         }
     });
 }
 
 fn slug(name: &str) -> String {
-    name.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
+    name.to_lowercase()
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .collect()
 }
 
 fn agents_create(inner: &Arc<Inner>, arguments: &Arguments<'_>) -> Answer {
@@ -202,7 +262,11 @@ fn agents_create(inner: &Arc<Inner>, arguments: &Arguments<'_>) -> Answer {
     {
         let mut state = inner.state.lock();
         // Older releases look at what is in force, and so miss what was created just now.
-        let known = if state.release.is_latest() { state.stored_agent(&id) } else { state.live_agent(&id) };
+        let known = if state.release.is_latest() {
+            state.stored_agent(&id)
+        } else {
+            state.live_agent(&id)
+        };
         if known.is_some() {
             return Err(invalid(format!("agent \"{id}\" already exists")));
         }
@@ -218,7 +282,11 @@ fn agents_update(inner: &Arc<Inner>, arguments: &Arguments<'_>) -> Answer {
     let id = arguments.text("agentId")?;
     {
         let mut state = inner.state.lock();
-        let known = if state.release.is_latest() { state.stored_agent(id) } else { state.live_agent(id) };
+        let known = if state.release.is_latest() {
+            state.stored_agent(id)
+        } else {
+            state.live_agent(id)
+        };
         if known.is_none() {
             return Err(invalid(format!("agent \"{id}\" not found")));
         }
@@ -260,7 +328,11 @@ fn files(inner: &Inner, arguments: &Arguments<'_>) -> Answer {
     let mut state = inner.state.lock();
     let latest = state.release.is_latest();
     if agent != "main" && state.stored_agent(agent).is_none() {
-        return Err(invalid(if latest { format!("agent \"{agent}\" not found") } else { "unknown agent id".into() }));
+        return Err(invalid(if latest {
+            format!("agent \"{agent}\" not found")
+        } else {
+            "unknown agent id".into()
+        }));
     }
     let allowed = if latest { LATEST_FILES } else { OLD_FILES };
     let row = |name: &str, content: Option<&String>| match content {
@@ -304,7 +376,10 @@ fn config_patch(inner: &Arc<Inner>, arguments: &Arguments<'_>) -> Answer {
         state.patches.pop_front();
     }
     if state.patches.len() >= limit {
-        let wait = state.patches.front().map_or(window, |oldest| (*oldest + window).saturating_duration_since(now));
+        let wait = state
+            .patches
+            .front()
+            .map_or(window, |oldest| (*oldest + window).saturating_duration_since(now));
         return Err(json!({"code": "UNAVAILABLE", "retryable": true,
             "message": format!("rate limit exceeded for config.patch; retry after {}s", wait.as_secs() + 1),
             "retryAfterMs": u64::try_from(wait.as_millis()).unwrap_or(1000),
@@ -349,8 +424,14 @@ fn validate(patch: &Value, release: Release) -> Result<(), Value> {
         }
         error
     };
-    let (foreign, ours) = if release.is_latest() { ("list", "entries") } else { ("entries", "list") };
-    let Some(agents) = patch.get("agents") else { return Ok(()) };
+    let (foreign, ours) = if release.is_latest() {
+        ("list", "entries")
+    } else {
+        ("entries", "list")
+    };
+    let Some(agents) = patch.get("agents") else {
+        return Ok(());
+    };
     if agents.get(foreign).is_some() {
         return Err(unknown("agents", foreign));
     }
@@ -365,7 +446,9 @@ fn validate(patch: &Value, release: Release) -> Result<(), Value> {
         }
         let every = heartbeat.get("every").and_then(Value::as_str).unwrap_or("1m");
         if !every.ends_with(['s', 'm', 'h']) {
-            return Err(invalid(format!("invalid config: agents.*.heartbeat.every: invalid duration {every:?}")));
+            return Err(invalid(format!(
+                "invalid config: agents.*.heartbeat.every: invalid duration {every:?}"
+            )));
         }
     }
     Ok(())
@@ -403,7 +486,11 @@ fn sessions_list(inner: &Inner, params: &Value) -> Value {
         return json!({"ts": now_ms(), "count": rows.len(), "sessions": rows});
     }
     let number = |key: &str, default: usize| {
-        params.get(key).and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok()).unwrap_or(default)
+        params
+            .get(key)
+            .and_then(Value::as_u64)
+            .and_then(|n| usize::try_from(n).ok())
+            .unwrap_or(default)
     };
     let (offset, limit) = (number("offset", 0), number("limit", 100));
     let total = rows.len();
@@ -453,7 +540,11 @@ fn chat_send(inner: &Arc<Inner>, arguments: &Arguments<'_>) -> Answer {
     }
     let latest = inner.options.release.is_latest();
     // Older releases fold blanks and newlines.
-    let message = if latest { message.to_owned() } else { message.split_whitespace().collect::<Vec<_>>().join(" ") };
+    let message = if latest {
+        message.to_owned()
+    } else {
+        message.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
     {
         let mut state = inner.state.lock();
         if let Some((known, status)) = state.runs.get(&run) {
@@ -493,7 +584,11 @@ fn chat_send(inner: &Arc<Inner>, arguments: &Arguments<'_>) -> Answer {
 }
 
 fn said(role: &str, text: &str, latest: bool) -> Value {
-    let content = if latest { json!(text) } else { json!([{"type": "text", "text": text}]) };
+    let content = if latest {
+        json!(text)
+    } else {
+        json!([{"type": "text", "text": text}])
+    };
     json!({"role": role, "content": content, "timestamp": now_ms()})
 }
 
@@ -503,10 +598,15 @@ fn cron_jobs(state: &State, params: &Value) -> Vec<Value> {
         return Vec::new();
     }
     let wanted = params.get("agentId").and_then(Value::as_str);
-    state.live_agents()
+    state
+        .live_agents()
         .into_iter()
         .filter(|id| wanted.is_none_or(|wanted| wanted == id))
-        .filter(|id| state.live_agent(id).is_some_and(|entry| entry.get("heartbeat").is_some()))
+        .filter(|id| {
+            state
+                .live_agent(id)
+                .is_some_and(|entry| entry.get("heartbeat").is_some())
+        })
         .map(|id| {
             json!({"id": format!("job-{id}"), "name": format!("heartbeat-{id}"), "agentId": id, "enabled": true,
                 "declarationKey": format!("heartbeat:{id}")})
@@ -517,8 +617,12 @@ fn cron_jobs(state: &State, params: &Value) -> Vec<Value> {
 fn scratch(inner: &Inner, arguments: &Arguments<'_>) -> Answer {
     let id = arguments.text("id")?;
     let mut state = inner.state.lock();
-    let agent = id.strip_prefix("job-").filter(|agent| state.live_agent(agent).is_some());
-    let Some(agent) = agent.map(ToOwned::to_owned) else { return Err(invalid(format!("unknown cron job: {id}"))) };
+    let agent = id
+        .strip_prefix("job-")
+        .filter(|agent| state.live_agent(agent).is_some());
+    let Some(agent) = agent.map(ToOwned::to_owned) else {
+        return Err(invalid(format!("unknown cron job: {id}")));
+    };
     let current = state.scratches.get(&agent).map_or(0, |scratch| scratch.revision);
     if arguments.method == "cron.scratch.set" {
         let expected = arguments.params.get("expectedRevision").and_then(Value::as_u64);
@@ -526,7 +630,13 @@ fn scratch(inner: &Inner, arguments: &Arguments<'_>) -> Answer {
             return Ok(json!({"ok": false, "currentRevision": current}));
         }
         let content = arguments.text("content")?.to_owned();
-        state.scratches.insert(agent.clone(), Scratch { content, revision: current + 1 });
+        state.scratches.insert(
+            agent.clone(),
+            Scratch {
+                content,
+                revision: current + 1,
+            },
+        );
     }
     let shown = state
         .scratches

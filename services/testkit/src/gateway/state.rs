@@ -109,16 +109,26 @@ impl State {
     }
 
     pub(super) fn live_agent(&self, id: &str) -> Option<Value> {
-        agents(&self.live).into_iter().find(|(known, _)| known == id).map(|(_, entry)| entry)
+        agents(&self.live)
+            .into_iter()
+            .find(|(known, _)| known == id)
+            .map(|(_, entry)| entry)
     }
 
     pub(super) fn stored_agent(&self, id: &str) -> Option<Value> {
-        agents(&self.stored).into_iter().find(|(known, _)| known == id).map(|(_, entry)| entry)
+        agents(&self.stored)
+            .into_iter()
+            .find(|(known, _)| known == id)
+            .map(|(_, entry)| entry)
     }
 
     /// Changes the agents of the file. Older releases start from what is in force, so overlapping changes get lost.
     pub(super) fn change_agents(&mut self, change: impl FnOnce(&mut BTreeMap<String, Value>)) {
-        let base = if self.release.is_latest() { &self.stored } else { &self.live };
+        let base = if self.release.is_latest() {
+            &self.stored
+        } else {
+            &self.live
+        };
         let mut all: BTreeMap<_, _> = agents(base).into_iter().collect();
         change(&mut all);
         let mut next = base.clone();
@@ -162,7 +172,10 @@ impl State {
 
     /// A pending request; the id stays the same while it waits.
     pub(super) fn request_pairing(&mut self, pending: Pending) -> String {
-        let waiting = self.pending.iter().find(|(_, known)| known.device_id == pending.device_id);
+        let waiting = self
+            .pending
+            .iter()
+            .find(|(_, known)| known.device_id == pending.device_id);
         if let Some((id, _)) = waiting {
             return id.clone();
         }
@@ -172,9 +185,17 @@ impl State {
     }
 
     pub(super) fn approve(&mut self, request_id: &str) -> bool {
-        let Some(pending) = self.pending.remove(request_id) else { return false };
+        let Some(pending) = self.pending.remove(request_id) else {
+            return false;
+        };
         let token = format!("device-{}", Uuid::new_v4().simple());
-        self.paired.insert(pending.device_id, Paired { token, platform: pending.platform });
+        self.paired.insert(
+            pending.device_id,
+            Paired {
+                token,
+                platform: pending.platform,
+            },
+        );
         true
     }
 }
@@ -182,9 +203,13 @@ impl State {
 fn agents(config: &Value) -> Vec<(String, Value)> {
     let listed = config.pointer("/agents/list").and_then(Value::as_array);
     let entries = config.pointer("/agents/entries").and_then(Value::as_object);
-    let listed = listed.into_iter().flatten().map(|entry| {
-        (entry["id"].as_str().unwrap_or_default().to_owned(), entry.clone())
-    });
-    let entries = entries.into_iter().flatten().map(|(id, entry)| (id.clone(), entry.clone()));
+    let listed = listed
+        .into_iter()
+        .flatten()
+        .map(|entry| (entry["id"].as_str().unwrap_or_default().to_owned(), entry.clone()));
+    let entries = entries
+        .into_iter()
+        .flatten()
+        .map(|(id, entry)| (id.clone(), entry.clone()));
     listed.chain(entries).collect()
 }

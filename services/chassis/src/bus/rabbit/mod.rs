@@ -60,7 +60,10 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { prefix: "mc".to_owned(), policy: Policy::default() }
+        Self {
+            prefix: "mc".to_owned(),
+            policy: Policy::default(),
+        }
     }
 }
 
@@ -99,8 +102,12 @@ impl RabbitBus {
 
     /// The same with other names and another policy.
     pub fn with_options(url: &str, options: &Options, stop: CancellationToken) -> Result<Self> {
-        let mut uri: AMQPUri =
-            url.parse().map_err(|error: String| Error::invalid("AMQP_URL", format!("AMQP_URL is not amqp(s)://user:password@host:port/vhost: {error}.")))?;
+        let mut uri: AMQPUri = url.parse().map_err(|error: String| {
+            Error::invalid(
+                "AMQP_URL",
+                format!("AMQP_URL is not amqp(s)://user:password@host:port/vhost: {error}."),
+            )
+        })?;
         uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
         let shared = Arc::new(Shared {
             names: Names::new(&options.prefix),
@@ -113,8 +120,18 @@ impl RabbitBus {
             publishers: Mutex::default(),
         });
         let tasks = vec![
-            tokio::spawn(shared.publishing.clone().keep(uri.clone(), "mission-control publish", stop.clone())),
-            tokio::spawn(shared.consuming.clone().keep(uri, "mission-control consume", stop.clone())),
+            tokio::spawn(
+                shared
+                    .publishing
+                    .clone()
+                    .keep(uri.clone(), "mission-control publish", stop.clone()),
+            ),
+            tokio::spawn(
+                shared
+                    .consuming
+                    .clone()
+                    .keep(uri, "mission-control consume", stop.clone()),
+            ),
             tokio::spawn(live(shared.clone(), stop)),
         ];
         Ok(Self { shared, tasks })
@@ -140,13 +157,19 @@ impl Shared {
     async fn publisher(&self, name: &str) -> Result<Publisher> {
         let existing = self.publishers.lock().get(name).cloned();
         let publisher = match existing {
-            Some(publisher) if publisher.channel.status().connected() && publisher.connection.status().connected() => publisher,
+            Some(publisher) if publisher.channel.status().connected() && publisher.connection.status().connected() => {
+                publisher
+            }
             _ => {
                 let connection = self.publishing.connection_within(CONNECT_DEADLINE).await?;
                 let channel = answered(connection.create_channel()).await?;
                 answered(channel.confirm_select(ConfirmSelectOptions::default())).await?;
                 answered(declare_exchanges(&channel, &self.names)).await?;
-                let publisher = Publisher { connection, channel, known: Arc::default() };
+                let publisher = Publisher {
+                    connection,
+                    channel,
+                    known: Arc::default(),
+                };
                 self.publishers.lock().insert(name.to_owned(), publisher.clone());
                 publisher
             }
@@ -163,7 +186,9 @@ impl Shared {
 
     /// Publishes with the channel of the events' source. A channel on which something went wrong is not used again.
     async fn publish(&self, events: &[Event]) -> Result<()> {
-        let Some(source) = events.first().map(|event| event.source.as_str()) else { return Ok(()) };
+        let Some(source) = events.first().map(|event| event.source.as_str()) else {
+            return Ok(());
+        };
         let published = within(CONFIRM_DEADLINE, self.publish_from(source, events)).await;
         if published.is_err() {
             self.publishers.lock().remove(source);
@@ -174,16 +199,35 @@ impl Shared {
     async fn publish_from(&self, source: &str, events: &[Event]) -> Result<()> {
         let publisher = self.publisher(source).await?;
         let (exchange, live) = (self.names.events(), self.names.live());
-        let mandatory = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+        let mandatory = BasicPublishOptions {
+            mandatory: true,
+            ..BasicPublishOptions::default()
+        };
         let mut confirms = Vec::with_capacity(events.len() * 2);
         for event in events {
             let bytes = event.encode_to_vec();
-            let properties = BasicProperties::default().with_message_id(event.id.as_str().into()).with_type(event.r#type.as_str().into());
+            let properties = BasicProperties::default()
+                .with_message_id(event.id.as_str().into())
+                .with_type(event.r#type.as_str().into());
             // To processes that are watching, if there are any. A copy of its own: it must not count as a route of the mandatory one.
-            let passed = publisher.channel.basic_publish(live.as_str().into(), "".into(), BasicPublishOptions::default(), &bytes, properties.clone());
+            let passed = publisher.channel.basic_publish(
+                live.as_str().into(),
+                "".into(),
+                BasicPublishOptions::default(),
+                &bytes,
+                properties.clone(),
+            );
             confirms.push(passed.await.map_err(away)?);
-            let properties = properties.with_delivery_mode(PERSISTENT).with_content_type("application/protobuf".into());
-            let kept = publisher.channel.basic_publish(exchange.as_str().into(), event.r#type.as_str().into(), mandatory, &bytes, properties);
+            let properties = properties
+                .with_delivery_mode(PERSISTENT)
+                .with_content_type("application/protobuf".into());
+            let kept = publisher.channel.basic_publish(
+                exchange.as_str().into(),
+                event.r#type.as_str().into(),
+                mandatory,
+                &bytes,
+                properties,
+            );
             confirms.push(kept.await.map_err(away)?);
         }
         for confirm in confirms {
@@ -192,9 +236,13 @@ impl Shared {
                 Confirmation::Ack(Some(returned)) | Confirmation::Nack(Some(returned)) => {
                     metrics::counter!("mc_bus_unroutable_total").increment(1);
                     let key = returned.routing_key.as_str();
-                    return Err(Error::unavailable(format!("No queue takes `{key}`: a consumer of it has to be started once, or `mission-control migrate` run.")));
+                    return Err(Error::unavailable(format!(
+                        "No queue takes `{key}`: a consumer of it has to be started once, or `mission-control migrate` run."
+                    )));
                 }
-                Confirmation::Nack(None) | Confirmation::NotRequested => return Err(Error::unavailable("The broker did not take an event.")),
+                Confirmation::Nack(None) | Confirmation::NotRequested => {
+                    return Err(Error::unavailable("The broker did not take an event."));
+                }
             }
         }
         Ok(())
@@ -208,7 +256,13 @@ impl Shared {
             publisher.known.lock().insert(queue.clone());
         }
         let properties = BasicProperties::default().with_delivery_mode(PERSISTENT);
-        let sent = publisher.channel.basic_publish("".into(), queue.into(), BasicPublishOptions::default(), job.id.as_bytes(), properties);
+        let sent = publisher.channel.basic_publish(
+            "".into(),
+            queue.into(),
+            BasicPublishOptions::default(),
+            job.id.as_bytes(),
+            properties,
+        );
         match sent.await.map_err(away)?.await.map_err(away)? {
             Confirmation::Ack(_) => Ok(()),
             _ => Err(Error::unavailable("The broker did not take a piece of work.")),
@@ -218,7 +272,13 @@ impl Shared {
     async fn wake(&self, schema: &str) -> Result<()> {
         let publisher = self.publisher("").await?;
         let properties = BasicProperties::default().with_type(WAKE.into());
-        let sent = publisher.channel.basic_publish(self.names.live().into(), "".into(), BasicPublishOptions::default(), schema.as_bytes(), properties);
+        let sent = publisher.channel.basic_publish(
+            self.names.live().into(),
+            "".into(),
+            BasicPublishOptions::default(),
+            schema.as_bytes(),
+            properties,
+        );
         sent.await.map_err(away)?.await.map_err(away)?;
         Ok(())
     }
@@ -281,17 +341,26 @@ async fn live(shared: Arc<Shared>, stop: CancellationToken) {
         if let Err(error) = session::live(&shared, &mut failures).await {
             failures += 1;
             tracing::warn!(error = error.report(), failures, "live events interrupted");
-            let _ = tokio::time::timeout(backoff(failures, Duration::from_millis(50), Duration::from_secs(5)), stop.cancelled()).await;
+            let _ = tokio::time::timeout(
+                backoff(failures, Duration::from_millis(50), Duration::from_secs(5)),
+                stop.cancelled(),
+            )
+            .await;
         }
     }
 }
 
 fn gap() -> Arc<Event> {
-    Arc::new(Event { r#type: GAP.to_owned(), ..Event::default() })
+    Arc::new(Event {
+        r#type: GAP.to_owned(),
+        ..Event::default()
+    })
 }
 
 async fn within<T>(deadline: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
-    tokio::time::timeout(deadline, work).await.unwrap_or_else(|_| Err(Error::unavailable("The broker did not answer in time.")))
+    tokio::time::timeout(deadline, work)
+        .await
+        .unwrap_or_else(|_| Err(Error::unavailable("The broker did not answer in time.")))
 }
 
 /// What the broker is asked must be answered in time: on a connection that breaks at the wrong moment an answer may never come.

@@ -70,18 +70,37 @@ where
         };
         let started = tokio::time::Instant::now();
         if let Err(error) = session(connection).await {
-            failures = if started.elapsed() > Duration::from_secs(30) { 1 } else { failures + 1 };
+            failures = if started.elapsed() > Duration::from_secs(30) {
+                1
+            } else {
+                failures + 1
+            };
             tracing::warn!(name, error = error.report(), failures, "consuming interrupted");
-            let _ = tokio::time::timeout(backoff(failures, Duration::from_millis(50), Duration::from_secs(10)), stop.cancelled()).await;
+            let _ = tokio::time::timeout(
+                backoff(failures, Duration::from_millis(50), Duration::from_secs(10)),
+                stop.cancelled(),
+            )
+            .await;
         }
     }
 }
 
-async fn handle_events(shared: &Shared, connection: &Arc<Connection>, consumer: &Consumer, stop: &CancellationToken) -> Result<()> {
+async fn handle_events(
+    shared: &Shared,
+    connection: &Arc<Connection>,
+    consumer: &Consumer,
+    stop: &CancellationToken,
+) -> Result<()> {
     let policy = shared.policy;
     let channel = open(connection, u16::try_from(policy.batch * 2).unwrap_or(u16::MAX)).await?;
     answered(declare_exchanges(&channel, &shared.names)).await?;
-    answered(declare_consumer(&channel, &shared.names, consumer.name, consumer.topics)).await?;
+    answered(declare_consumer(
+        &channel,
+        &shared.names,
+        consumer.name,
+        consumer.topics,
+    ))
+    .await?;
     let mut deliveries = subscribe(&channel, &shared.names.consumer(consumer.name)).await?;
     loop {
         let mut next = tokio::select! {
@@ -119,7 +138,12 @@ async fn handle_events(shared: &Shared, connection: &Arc<Connection>, consumer: 
 }
 
 /// Handles the events of a batch; what is none is parked. `false`: stopped before the end.
-async fn settle_batch(consumer: &Consumer, policy: crate::bus::Policy, batch: &[Delivery], stop: &CancellationToken) -> Result<bool> {
+async fn settle_batch(
+    consumer: &Consumer,
+    policy: crate::bus::Policy,
+    batch: &[Delivery],
+    stop: &CancellationToken,
+) -> Result<bool> {
     let mut events = Vec::with_capacity(batch.len());
     for delivery in batch {
         match Event::decode(&*delivery.data) {
@@ -137,10 +161,21 @@ async fn park_bytes(consumer: &Consumer, delivery: &Delivery, error: &str) -> Re
 }
 
 /// Moves what the broker gave up into the consumer's store.
-async fn park_dead_letters(shared: &Shared, connection: &Arc<Connection>, consumer: &Consumer, stop: &CancellationToken) -> Result<()> {
+async fn park_dead_letters(
+    shared: &Shared,
+    connection: &Arc<Connection>,
+    consumer: &Consumer,
+    stop: &CancellationToken,
+) -> Result<()> {
     let channel = open(connection, PARKED_PREFETCH).await?;
     answered(declare_exchanges(&channel, &shared.names)).await?;
-    answered(declare_consumer(&channel, &shared.names, consumer.name, consumer.topics)).await?;
+    answered(declare_consumer(
+        &channel,
+        &shared.names,
+        consumer.name,
+        consumer.topics,
+    ))
+    .await?;
     let mut deliveries = subscribe(&channel, &shared.names.parked_of(consumer.name)).await?;
     loop {
         let delivery = tokio::select! {
@@ -156,7 +191,15 @@ async fn park_dead_letters(shared: &Shared, connection: &Arc<Connection>, consum
         match Event::decode(&*delivery.data) {
             Ok(event) => {
                 let given_up = "the broker gave it up: its delivery ended without an answer too often (the process died or lost its connection)";
-                parked::park(consumer, Uuid::parse_str(&event.id).ok(), &event.r#type, &delivery.data, given_up, 0).await?;
+                parked::park(
+                    consumer,
+                    Uuid::parse_str(&event.id).ok(),
+                    &event.r#type,
+                    &delivery.data,
+                    given_up,
+                    0,
+                )
+                .await?;
             }
             Err(error) => park_bytes(consumer, &delivery, &format!("not an event: {error}")).await?,
         }
@@ -166,7 +209,12 @@ async fn park_dead_letters(shared: &Shared, connection: &Arc<Connection>, consum
     Ok(())
 }
 
-async fn work_off(shared: &Shared, connection: &Arc<Connection>, worker: &Worker, stop: &CancellationToken) -> Result<()> {
+async fn work_off(
+    shared: &Shared,
+    connection: &Arc<Connection>,
+    worker: &Worker,
+    stop: &CancellationToken,
+) -> Result<()> {
     let channel = open(connection, u16::try_from(worker.concurrency.max(1)).unwrap_or(u16::MAX)).await?;
     let queue = shared.names.work(worker.queue);
     answered(declare_work(&channel, &queue)).await?;
@@ -212,8 +260,12 @@ pub(super) async fn live(shared: &Shared, failures: &mut u32) -> Result<()> {
     let channel = answered(connection.create_channel()).await?;
     answered(declare_exchanges(&channel, &shared.names)).await?;
     let queue = answered(declare_live(&channel, &shared.names)).await?;
-    let no_ack = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
-    let deliveries = answered(channel.basic_consume(queue.as_str().into(), "".into(), no_ack, FieldTable::default())).await?;
+    let no_ack = BasicConsumeOptions {
+        no_ack: true,
+        ..BasicConsumeOptions::default()
+    };
+    let deliveries =
+        answered(channel.basic_consume(queue.as_str().into(), "".into(), no_ack, FieldTable::default())).await?;
     let mut deliveries = pin!(deliveries);
     *failures = 0;
     // Sending fails when nobody watches.
@@ -230,8 +282,16 @@ pub(super) async fn live(shared: &Shared, failures: &mut u32) -> Result<()> {
             return Err(Error::unavailable("The broker ended the delivery."));
         };
         let delivery = delivery.map_err(away)?;
-        if delivery.properties.kind().as_ref().is_some_and(|kind| kind.as_str() == WAKE) {
-            if let Some(poke) = std::str::from_utf8(&delivery.data).ok().and_then(|schema| shared.wakes.lock().get(schema).cloned()) {
+        if delivery
+            .properties
+            .kind()
+            .as_ref()
+            .is_some_and(|kind| kind.as_str() == WAKE)
+        {
+            if let Some(poke) = std::str::from_utf8(&delivery.data)
+                .ok()
+                .and_then(|schema| shared.wakes.lock().get(schema).cloned())
+            {
                 poke.notify_one();
             }
         } else if shared.live.receiver_count() > 0 {
@@ -252,7 +312,13 @@ async fn open(connection: &Connection, prefetch: u16) -> Result<Channel> {
 }
 
 async fn subscribe(channel: &Channel, queue: &str) -> Result<lapin::Consumer> {
-    answered(channel.basic_consume(queue.into(), "".into(), BasicConsumeOptions::default(), FieldTable::default())).await
+    answered(channel.basic_consume(
+        queue.into(),
+        "".into(),
+        BasicConsumeOptions::default(),
+        FieldTable::default(),
+    ))
+    .await
 }
 
 /// Gives back what was not acknowledged, at once instead of with the connection.

@@ -24,7 +24,9 @@ pub(super) struct Names {
 
 impl Names {
     pub(super) fn new(prefix: &str) -> Self {
-        Self { prefix: prefix.to_owned() }
+        Self {
+            prefix: prefix.to_owned(),
+        }
     }
 
     /// Topic exchange of all events; the routing key is the event type.
@@ -59,15 +61,29 @@ impl Names {
 }
 
 pub(super) async fn declare_exchanges(channel: &Channel, names: &Names) -> lapin::Result<()> {
-    let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
-    for (name, kind) in [(names.events(), ExchangeKind::Topic), (names.live(), ExchangeKind::Fanout), (names.parked(), ExchangeKind::Direct)] {
-        channel.exchange_declare(name.into(), kind, durable, FieldTable::default()).await?;
+    let durable = ExchangeDeclareOptions {
+        durable: true,
+        ..ExchangeDeclareOptions::default()
+    };
+    for (name, kind) in [
+        (names.events(), ExchangeKind::Topic),
+        (names.live(), ExchangeKind::Fanout),
+        (names.parked(), ExchangeKind::Direct),
+    ] {
+        channel
+            .exchange_declare(name.into(), kind, durable, FieldTable::default())
+            .await?;
     }
     Ok(())
 }
 
 /// The queue of a consumer with its bindings, and the queue of what the broker gives up.
-pub(super) async fn declare_consumer(channel: &Channel, names: &Names, name: &str, topics: &[&str]) -> lapin::Result<()> {
+pub(super) async fn declare_consumer(
+    channel: &Channel,
+    names: &Names,
+    name: &str,
+    topics: &[&str],
+) -> lapin::Result<()> {
     let (queue, parked) = (names.consumer(name), names.parked_of(name));
     let arguments = table([
         ("x-queue-type", text("quorum")),
@@ -80,12 +96,19 @@ pub(super) async fn declare_consumer(channel: &Channel, names: &Names, name: &st
         ("x-dead-letter-strategy", text("at-least-once")),
         ("x-overflow", text("reject-publish")),
     ]);
-    channel.queue_declare(queue.clone().into(), durable(), arguments).await?;
+    channel
+        .queue_declare(queue.clone().into(), durable(), arguments)
+        .await?;
     for topic in topics {
         bind(channel, &queue, &names.events(), topic).await?;
     }
-    let arguments = table([("x-queue-type", text("quorum")), ("x-delivery-limit", AMQPValue::LongLongInt(NO_LIMIT))]);
-    channel.queue_declare(parked.clone().into(), durable(), arguments).await?;
+    let arguments = table([
+        ("x-queue-type", text("quorum")),
+        ("x-delivery-limit", AMQPValue::LongLongInt(NO_LIMIT)),
+    ]);
+    channel
+        .queue_declare(parked.clone().into(), durable(), arguments)
+        .await?;
     bind(channel, &parked, &names.parked(), &queue).await
 }
 
@@ -104,18 +127,37 @@ pub(super) async fn declare_work(channel: &Channel, queue: &str) -> lapin::Resul
 
 /// This process's own queue of live events; it goes with its connection. Answers its name.
 pub(super) async fn declare_live(channel: &Channel, names: &Names) -> lapin::Result<String> {
-    let own = QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
-    let queue = channel.queue_declare("".into(), own, FieldTable::default()).await?.name().to_string();
+    let own = QueueDeclareOptions {
+        exclusive: true,
+        auto_delete: true,
+        ..QueueDeclareOptions::default()
+    };
+    let queue = channel
+        .queue_declare("".into(), own, FieldTable::default())
+        .await?
+        .name()
+        .to_string();
     bind(channel, &queue, &names.live(), "").await?;
     Ok(queue)
 }
 
 async fn bind(channel: &Channel, queue: &str, exchange: &str, key: &str) -> lapin::Result<()> {
-    channel.queue_bind(queue.into(), exchange.into(), key.into(), QueueBindOptions::default(), FieldTable::default()).await
+    channel
+        .queue_bind(
+            queue.into(),
+            exchange.into(),
+            key.into(),
+            QueueBindOptions::default(),
+            FieldTable::default(),
+        )
+        .await
 }
 
 fn durable() -> QueueDeclareOptions {
-    QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() }
+    QueueDeclareOptions {
+        durable: true,
+        ..QueueDeclareOptions::default()
+    }
 }
 
 fn text(value: &str) -> AMQPValue {
