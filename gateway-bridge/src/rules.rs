@@ -26,7 +26,7 @@ impl Draft {
             wrong.push(Violation {
                 field: field.to_owned(),
                 message,
-            })
+            });
         };
         let name = self.name.trim().to_owned();
         if name.is_empty() {

@@ -852,7 +852,7 @@ async fn the_status_of_an_address_always_answers() {
     assert!(status.connected && status.main_session_error.is_some(), "{status:?}");
 
     fake.edit_config(|config| {
-        config["agents"]["entries"][format!("mc-gateway-{}", gateway.id)] = serde_json::json!({})
+        config["agents"]["entries"][format!("mc-gateway-{}", gateway.id)] = serde_json::json!({});
     });
     let message = SendMessageRequest {
         gateway_id: gateway.id.clone(),

@@ -55,7 +55,7 @@ pub async fn measure(server: &Server, load: &Load, connections: usize, time: Dur
     let cpu = server.cpu()?;
     let started = Instant::now();
     let histogram = run(server, load, connections, time).await?;
-    let (elapsed, cpu) = (started.elapsed().as_secs_f64(), server.cpu()? - cpu);
+    let (elapsed, cpu) = (started.elapsed().as_secs_f64(), server.cpu()?.saturating_sub(cpu));
     #[expect(clippy::cast_precision_loss, reason = "figures for people")]
     let (count, millis) = (histogram.len() as f64, |quantile| {
         histogram.value_at_quantile(quantile) as f64 / 1000.0

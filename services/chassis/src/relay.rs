@@ -151,7 +151,7 @@ async fn publish(store: &Store, bus: &dyn Bus, connection: &mut PgConnection, ro
             Ok(event) => events.push(event),
             // Cannot happen to what we wrote. The row stays to be looked at; it must not stop the others.
             Err(error) => {
-                tracing::error!(schema, id = %row.get::<Uuid, _>("id"), error = error.report(), "an outbox row is not an event")
+                tracing::error!(schema, id = %row.get::<Uuid, _>("id"), error = error.report(), "an outbox row is not an event");
             }
         }
     }

@@ -24,7 +24,7 @@ use crate::{SCHEMAS, constellation};
 #[derive(Subcommand)]
 pub enum Parked {
     /// Lists them: service, id, consumer, event type, attempts, when, error.
-    List(Settings),
+    List(Box<Settings>),
     /// Hands one to its consumer again, or all of them.
     Replay {
         /// The message's id; all when absent.
@@ -77,7 +77,7 @@ pub fn openapi(settings: &Settings) -> anyhow::Result<()> {
 /// Lists parked messages of every service, or hands them back to their consumers.
 pub async fn parked(action: Parked) -> anyhow::Result<()> {
     let (settings, replay) = match action {
-        Parked::List(settings) => (settings, None),
+        Parked::List(settings) => (*settings, None),
         Parked::Replay { id, settings } => (*settings, Some(id)),
     };
     ensure!(

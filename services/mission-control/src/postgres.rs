@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use sha2::{Digest, Sha256};
 use sqlx::{Connection, Executor, PgConnection};
 use tokio::process::Command;
 
@@ -213,7 +214,6 @@ fn socket_dir(dir: &Path) -> PathBuf {
     if near.as_os_str().len() <= SOCKET_LIMIT {
         return near;
     }
-    use sha2::{Digest, Sha256};
     let digest = hex::encode(Sha256::digest(dir.as_os_str().as_encoded_bytes()));
     std::env::temp_dir().join(format!("mission-control-{}", &digest[..16]))
 }

@@ -138,7 +138,7 @@ async fn take_up_once(consumer: &Consumer) -> Result<()> {
             Err(error) if error.is_transient() => return Err(error),
             // Another process of this consumer was first, or it failed again and says so in its row.
             Err(error) => {
-                tracing::warn!(consumer = consumer.name, %id, error = error.report(), "parked event not handled")
+                tracing::warn!(consumer = consumer.name, %id, error = error.report(), "parked event not handled");
             }
             Ok(()) => {}
         }

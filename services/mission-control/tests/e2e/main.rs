@@ -31,7 +31,7 @@ async fn wait<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
 
 async fn walk(version: &str) {
     let model = Model::start().await;
-    let gateway = Gateway::start(version, &model).await;
+    let gateway = Gateway::start(version, &model);
     let mc = Harness::start().await;
     let person = mc.person();
 

@@ -71,7 +71,10 @@ impl Model {
             .stderr(err)
             .spawn()
             .expect("node runs the model");
-        let url = format!("http://127.0.0.1:{port}");
+        let model = Self {
+            url: format!("http://127.0.0.1:{port}"),
+            child,
+        };
         chassis::tls::install();
         let client = reqwest::Client::builder()
             .no_proxy()
@@ -79,8 +82,8 @@ impl Model {
             .build()
             .expect("a client");
         for _ in 0..200 {
-            if client.get(format!("{url}/healthz")).send().await.is_ok() {
-                return Self { url, child };
+            if client.get(format!("{}/healthz", model.url)).send().await.is_ok() {
+                return model;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -106,7 +109,7 @@ pub struct Gateway {
 
 impl Gateway {
     /// Starts a release; it is not ready yet.
-    pub async fn start(version: &str, model: &Model) -> Self {
+    pub fn start(version: &str, model: &Model) -> Self {
         let port = free_port();
         let state = tempfile::tempdir().expect("a folder");
         let token = "e2e-gateway-token-0123456789abcdef".to_owned();

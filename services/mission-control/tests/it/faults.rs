@@ -133,7 +133,7 @@ async fn a_database_that_is_stopped_and_started_loses_nothing() {
         .expect("it is migrated");
     let (fake, hook) = (FakeGateway::start(Options::default()).await, Hook::start().await);
     let mc = Harness::on(Database::lent(&server.url), |settings| {
-        settings.webhook_allowed_networks = "127.0.0.0/8".into()
+        settings.webhook_allowed_networks = "127.0.0.0/8".into();
     })
     .await;
     let person = mc.person();
@@ -419,7 +419,7 @@ async fn a_gateway_that_wants_the_device_approved_is_connected_once_it_is() {
         .as_str()
         .expect("which request is to be approved")
         .to_owned();
-    assert_eq!(fake.pending_pairings(), [request.clone()]);
+    assert_eq!(fake.pending_pairings(), std::slice::from_ref(&request));
     let remedy = waiting["remedy"].as_str().expect("a remedy");
     assert!(remedy.contains("openclaw devices approve"), "{remedy}");
 

@@ -261,11 +261,6 @@ impl Events {
             .expect("an event in time")
     }
 
-    /// Nothing arrives for this long.
-    pub async fn silent(&mut self, time: Duration) -> bool {
-        tokio::time::timeout(time, self.read()).await.is_err()
-    }
-
     async fn read(&mut self) -> Sent {
         loop {
             while let Some((frame, rest)) = self.buffer.split_once("\r\n\r\n") {
@@ -290,7 +285,7 @@ impl Events {
                 .await
                 .expect("the stream goes on")
                 .expect("the stream does not end");
-            self.buffer.push_str(&String::from_utf8(chunk.to_vec()).expect("UTF-8"));
+            self.buffer.push_str(std::str::from_utf8(&chunk).expect("UTF-8"));
         }
     }
 }
