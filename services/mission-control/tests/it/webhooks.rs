@@ -184,6 +184,16 @@ async fn deliveries_follow_the_plan_and_the_endpoint() {
     let refused = person.post(&redeliver(&gone, &failed), json!({})).await.detail(409);
     assert_eq!(refused, "The webhook is disabled; enable it before delivering again.");
     person.post("/api/v1/tags", json!({"name": "Later"})).await.expect(200);
+    // Who gets an event is decided when it is logged.
+    eventually("logging the tag", || async {
+        let feed = person.get("/api/v1/activity?event_type=tag.created").await.expect(200);
+        let logged = feed["items"]
+            .as_array()?
+            .iter()
+            .any(|event| event["after"]["name"] == "Later");
+        logged.then_some(())
+    })
+    .await;
     let on = person
         .patch(&format!("{HOOKS}/{gone}"), json!({"enabled": true}))
         .await
