@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// What the page may load and talk to: itself, nothing else.
 pub const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; \
-                               connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+                               connect-src 'self'; worker-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 /// Headers from the settings; blank ones are left out.
 pub struct SecurityHeaders(Vec<(HeaderName, HeaderValue)>);

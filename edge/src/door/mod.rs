@@ -104,7 +104,7 @@ async fn own(edge: &Edge, method: &Method, path: &str, headers: &HeaderMap) -> O
         "/readyz" => "/readyz",
         "/openapi.json" => "/openapi.json",
         "/metrics" if edge.metrics.is_some() => "/metrics",
-        _ if page::has(path) => "page",
+        _ if page::has(path, headers) => "page",
         _ => return Own::Nothing,
     };
     if !matches!(*method, Method::GET | Method::HEAD) {

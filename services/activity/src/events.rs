@@ -33,6 +33,8 @@ const CATCH_UP: i64 = 500;
 const LATE: Duration = Duration::from_secs(60);
 /// How often the log is looked at meanwhile.
 const LOOK: Duration = Duration::from_millis(500);
+/// How long a watcher that asks for no sign of life may hear nothing.
+const NEVER: Duration = Duration::from_secs(365 * 86_400);
 /// Events that a watcher remembers to have got, at least.
 const REMEMBERED: usize = 5_000;
 /// How long a resume token may be ahead of the log: it was pushed, and is about to be logged.
@@ -228,9 +230,11 @@ impl ActivityService for Activity {
         let view = View::of(&caller, request.board_id.as_ref(), None)?;
         // Listening begins before the log is read, so that nothing falls between.
         let mut live = self.0.context.bus.watch();
-        let mut from = self
-            .start(&view, request.resume_token.as_deref(), request.since.as_deref())
-            .await?;
+        let mut from = self.start(&view, &request).await?;
+        let silence = request
+            .keepalive_seconds
+            .and_then(|seconds| u64::try_from(seconds).ok())
+            .map_or(NEVER, Duration::from_secs);
         let (state, stop) = (self.0.clone(), self.0.context.stop.clone());
         let stream = try_stream! {
             let mut seen = Seen::default();
@@ -257,6 +261,10 @@ impl ActivityService for Activity {
                 let next = tokio::select! {
                     () = stop.cancelled() => break,
                     next = live.recv() => next,
+                    () = tokio::time::sleep(silence) => {
+                        yield ActivityEvent::default();
+                        continue;
+                    }
                 };
                 match next {
                     // Events were lost on the way: the log has them, or will. Until then it alone is followed, so that they come before
@@ -304,12 +312,13 @@ impl Seen {
 #[derive(Clone, Copy)]
 enum Begin {
     Position(i64),
-    Time(OffsetDateTime),
+    /// From a time on, and after a position.
+    Time(OffsetDateTime, i64),
 }
 
 impl Activity {
-    async fn start(&self, view: &View, token: Option<&str>, since: Option<&str>) -> Result<Begin> {
-        if let Some(token) = token.filter(|token| !token.is_empty()) {
+    async fn start(&self, view: &View, request: &WatchActivityRequest) -> Result<Begin> {
+        if let Some(token) = request.resume_token.as_deref().filter(|token| !token.is_empty()) {
             let id = uuid_of(token)
                 .map_err(|_| Error::invalid("resume_token", "The resume token is not one of this stream."))?;
             let deadline = Instant::now() + TOKEN_PATIENCE;
@@ -333,23 +342,31 @@ impl Activity {
                 }
             }
         }
+        let since = request.since.as_deref();
         if let Some(at) = since.and_then(|since| OffsetDateTime::parse(since, &Rfc3339).ok()) {
-            return Ok(Begin::Time(at));
+            return Ok(Begin::Time(at, 0));
         }
         let head = sqlx::query_scalar!(
             "SELECT position FROM activity.heads WHERE organization_id = $1",
             view.organization
         )
         .fetch_optional(self.0.store.pool())
-        .await?;
-        Ok(Begin::Position(head.unwrap_or(0)))
+        .await?
+        .unwrap_or(0);
+        Ok(match request.replay_seconds {
+            Some(seconds) if seconds > 0 => {
+                let at = OffsetDateTime::now_utc() - Duration::from_secs(seconds.unsigned_abs().into());
+                Begin::Time(at, (head - CATCH_UP).max(0))
+            }
+            _ => Begin::Position(head),
+        })
     }
 }
 
 async fn after(state: &State, view: &View, from: Begin) -> Result<Vec<Row>> {
     let (position, since) = match from {
         Begin::Position(position) => (position, None),
-        Begin::Time(at) => (0, Some(at)),
+        Begin::Time(at, position) => (position, Some(at)),
     };
     Ok(sqlx::query_as!(
         Row,

@@ -4,7 +4,6 @@
 #[path = "../it/harness.rs"]
 #[expect(dead_code, reason = "the harness serves another test binary too")]
 mod harness;
-mod page;
 mod programs;
 
 use std::time::{Duration, Instant};

@@ -1,0 +1,111 @@
+// Dates, numbers and durations in the reader's language, and in the time zone of their profile when it names one.
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import { language, locale } from "@/texts/catalogue";
+
+let zone: string | undefined;
+
+/** The time zone of the profile; the browser's when absent or unknown. */
+export function setTimeZone(name: string | undefined): void {
+  try {
+    zone = name ? new Intl.DateTimeFormat("en", { timeZone: name }).resolvedOptions().timeZone : undefined;
+  } catch {
+    zone = undefined;
+  }
+}
+
+/** A moment as a date. */
+export function toDate(at: Timestamp | Date | string): Date {
+  if (at instanceof Date) return at;
+  if (typeof at === "string") return new Date(at);
+  return new Date(Number(at.seconds) * 1000 + at.nanos / 1e6);
+}
+
+/** A moment for the wire. */
+export function toTimestamp(at: Date): Pick<Timestamp, "seconds" | "nanos"> {
+  const milliseconds = at.getTime();
+  return { seconds: BigInt(Math.floor(milliseconds / 1000)), nanos: (((milliseconds % 1000) + 1000) % 1000) * 1_000_000 };
+}
+
+const made = new Map<string, Intl.DateTimeFormat>();
+function formatter(options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
+  const key = `${locale()}|${zone ?? ""}|${JSON.stringify(options)}`;
+  let found = made.get(key);
+  if (!found) made.set(key, (found = new Intl.DateTimeFormat(locale(), { ...options, timeZone: zone })));
+  return found;
+}
+
+/** `25 Nov 2026`, without the year when it is this one. */
+export function date(at: Timestamp | Date | string): string {
+  const moment = toDate(at);
+  const sameYear = moment.getFullYear() === new Date().getFullYear();
+  return formatter({ day: "numeric", month: "short", ...(sameYear ? {} : { year: "numeric" }) }).format(moment);
+}
+
+/** Date, time and zone, to the second. */
+export function dateTime(at: Timestamp | Date | string): string {
+  return formatter({ dateStyle: "medium", timeStyle: "long" }).format(toDate(at));
+}
+
+/** Time of day. */
+export function time(at: Timestamp | Date | string): string {
+  return formatter({ hour: "2-digit", minute: "2-digit" }).format(toDate(at));
+}
+
+/** A grouped number. */
+export function number(value: number | bigint, options?: Intl.NumberFormatOptions): string {
+  return new Intl.NumberFormat(locale(), options).format(value);
+}
+
+/** A share between 0 and 1 as per cent. */
+export function percent(share: number): string {
+  return number(share, { style: "percent", maximumFractionDigits: 0 });
+}
+
+/** The right form of a word for a number: `plural(n, { one: "1 task", other: `${n} tasks` })`. */
+export function plural(count: number, forms: Partial<Record<Intl.LDMLPluralRule, string>> & { other: string }): string {
+  return forms[new Intl.PluralRules(language()).select(count)] ?? forms.other;
+}
+
+/** `A, B and C`. */
+export function list(words: readonly string[]): string {
+  return new Intl.ListFormat(locale(), { type: "conjunction" }).format(words);
+}
+
+const STEPS: readonly [Intl.RelativeTimeFormatUnit, number][] = [
+  ["year", 31_536_000],
+  ["month", 2_592_000],
+  ["week", 604_800],
+  ["day", 86_400],
+  ["hour", 3_600],
+  ["minute", 60],
+];
+
+/** `3 min. ago`, `in 2 days`, `now`. */
+export function relative(at: Timestamp | Date | string, now = Date.now()): string {
+  const seconds = Math.round((toDate(at).getTime() - now) / 1000);
+  const format = new Intl.RelativeTimeFormat(locale(), { numeric: "auto", style: "short" });
+  for (const [unit, size] of STEPS) if (Math.abs(seconds) >= size) return format.format(Math.trunc(seconds / size), unit);
+  return format.format(0, "second");
+}
+
+/** A span in milliseconds in its largest sensible unit. */
+export function duration(milliseconds: number): string {
+  const unit = (value: number, name: string) => number(value, { style: "unit", unit: name, unitDisplay: "narrow", maximumFractionDigits: value < 10 ? 1 : 0 });
+  if (milliseconds < 1000) return unit(milliseconds, "millisecond");
+  if (milliseconds < 60_000) return unit(milliseconds / 1000, "second");
+  if (milliseconds < 3_600_000) return unit(milliseconds / 60_000, "minute");
+  if (milliseconds < 86_400_000) return unit(milliseconds / 3_600_000, "hour");
+  return unit(milliseconds / 86_400_000, "day");
+}
+
+/** A size in bytes. */
+export function bytes(size: number): string {
+  const units = ["byte", "kilobyte", "megabyte", "gigabyte"] as const;
+  let value = size;
+  let step = 0;
+  while (value >= 1000 && step < units.length - 1) {
+    value /= 1000;
+    step += 1;
+  }
+  return number(value, { style: "unit", unit: units[step] ?? "byte", unitDisplay: "short", maximumFractionDigits: value < 10 && step > 0 ? 1 : 0 });
+}

@@ -1,0 +1,105 @@
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { Layers, Pencil, Trash2 } from "lucide-react";
+import { useState } from "react";
+import { Link, useLocation, useParams } from "wouter";
+import type { BoardGroupBoardSnapshot } from "@/gen/missioncontrol/board/v1/groups_pb";
+import { number } from "@/lib/format";
+import { useIsAdmin } from "@/lib/me";
+import boards from "@/texts/en/boards";
+import { texts } from "@/texts/catalogue";
+import { Avatar, Dot, type Tone } from "@/ui/badge";
+import { IconButton } from "@/ui/button";
+import { Card, Page } from "@/ui/page";
+import { Notice, QueryView } from "@/ui/states";
+import { deleteGroup } from "./delete";
+import { GroupForm } from "./groups";
+import { groupQuery } from "./queries";
+
+const t = texts("boards", boards);
+const STATUSES = ["inbox", "in_progress", "review", "done"] as const;
+const TONES: Record<string, Tone> = { inbox: "neutral", in_progress: "info", review: "violet", done: "ok" };
+
+/** A group: its boards side by side with what goes on. */
+export default function Group() {
+  const { groupId = "" } = useParams();
+  const snapshot = useQuery(groupQuery(groupId));
+  const queries = useQueryClient();
+  const admin = useIsAdmin();
+  const [editing, setEditing] = useState(false);
+  const [, go] = useLocation();
+  const group = snapshot.data?.group;
+  return (
+    <Page
+      title={group?.name ?? t.group}
+      above={[{ label: t.groups, to: "/groups" }]}
+      lead={group?.description}
+      wide
+      actions={
+        admin &&
+        group && (
+          <>
+            <IconButton icon={Pencil} label={t.editGroup} onClick={() => setEditing(true)} />
+            <IconButton
+              icon={Trash2}
+              label={t.deleteGroup}
+              onClick={() => void deleteGroup(group, snapshot.data?.boards.length ?? 0, queries).then((gone) => gone && go("/groups"))}
+            />
+          </>
+        )
+      }
+    >
+      <QueryView query={snapshot} isEmpty={(data) => data.boards.length === 0} empty={<Notice icon={Layers} title={t.addBoards}>{t.groupBoardsNone}</Notice>}>
+        {(data) => (
+          <div className="grid items-start gap-4 lg:grid-cols-2 2xl:grid-cols-3">
+            {data.boards.map((entry) => (
+              <BoardCard key={entry.board?.id} entry={entry} />
+            ))}
+          </div>
+        )}
+      </QueryView>
+      {editing && group && <GroupForm group={group} onClose={() => setEditing(false)} />}
+    </Page>
+  );
+}
+
+function BoardCard({ entry }: { entry: BoardGroupBoardSnapshot }) {
+  const { board } = entry;
+  if (!board) return null;
+  return (
+    <Card
+      title={
+        <Link to={`/boards/${board.id}`} className="rounded-sm hover:underline">
+          {board.name}
+        </Link>
+      }
+      actions={
+        <ul className="flex items-center gap-2.5">
+          {STATUSES.map((status) => (
+            <li key={status} className="flex items-center gap-1 text-xs text-muted tabular" title={t.status[status]}>
+              <Dot tone={TONES[status]} />
+              <span className="sr-only">{t.status[status]}</span>
+              {number(entry.taskCounts[status] ?? 0)}
+            </li>
+          ))}
+        </ul>
+      }
+      flush
+    >
+      {entry.tasks.length === 0 ? (
+        <p className="px-4 py-5 text-center text-sm text-muted">{t.groupTasksNone}</p>
+      ) : (
+        <ul className="py-1">
+          {entry.tasks.map((task) => (
+            <li key={task.id}>
+              <Link to={`/boards/${board.id}/tasks/${task.id}`} className="flex h-8 items-center gap-2.5 px-4 hover:bg-hover">
+                <Dot tone={TONES[task.status]} />
+                <span className="min-w-0 flex-1 truncate">{task.title}</span>
+                {task.assignee && <Avatar name={task.assignee} kind="agent" size={18} />}
+              </Link>
+            </li>
+          ))}
+        </ul>
+      )}
+    </Card>
+  );
+}

@@ -1,0 +1,102 @@
+import { Eye, EyeOff } from "lucide-react";
+import { type FormEvent, useState } from "react";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { UserService } from "@/gen/missioncontrol/org/v1/org_pb";
+import { api } from "@/lib/api";
+import { say } from "@/lib/errors";
+import { useStore } from "@/lib/store";
+import { session, signIn, signOut } from "@/lib/session";
+import shell from "@/texts/en/shell";
+import { texts } from "@/texts/catalogue";
+import { Button, IconButton } from "@/ui/button";
+import { Dialog } from "@/ui/dialog";
+import { Field, Input } from "@/ui/field";
+import { useTitle } from "@/ui/page";
+
+const t = texts("shell", shell).signIn;
+
+/** Asks the server whether it takes a token; the first sign-in makes the person and their organization. */
+async function attempt(token: string): Promise<void> {
+  await api(UserService).bootstrapUser({}, { headers: { authorization: `Bearer ${token}` } });
+  signIn(token);
+}
+
+function TokenForm({ submit = t.submit, onCancel }: { submit?: string; onCancel?: () => void }) {
+  const [token, setToken] = useState("");
+  const [shown, setShown] = useState(false);
+  const [error, setError] = useState<string>();
+  const [busy, setBusy] = useState(false);
+  const send = (event: FormEvent) => {
+    event.preventDefault();
+    const value = token.trim();
+    if (value === "") {
+      setError(t.missing);
+      return;
+    }
+    setBusy(true);
+    setError(undefined);
+    attempt(value)
+      .catch((failure: unknown) => setError(ConnectError.from(failure).code === Code.Unauthenticated ? t.refused : say(failure)))
+      .finally(() => setBusy(false));
+  };
+  return (
+    <form onSubmit={send} className="space-y-4" noValidate>
+      <Field label={t.token} hint={t.tokenHint} error={error} required>
+        <div className="relative">
+          <Input
+            autoFocus
+            type={shown ? "text" : "password"}
+            name="token"
+            autoComplete="current-password"
+            spellCheck={false}
+            value={token}
+            onChange={(event) => setToken(event.target.value)}
+            className="h-9 pr-9 font-mono"
+          />
+          <IconButton icon={shown ? EyeOff : Eye} label={shown ? t.hide : t.show} size="sm" onClick={() => setShown(!shown)} className="absolute top-1.5 right-1.5" />
+        </div>
+      </Field>
+      <div className="flex justify-end gap-2">
+        {onCancel && (
+          <Button variant="ghost" onClick={onCancel}>
+            {t.other}
+          </Button>
+        )}
+        <Button variant="primary" size="lg" type="submit" busy={busy} className={onCancel ? "" : "w-full"}>
+          {submit}
+        </Button>
+      </div>
+    </form>
+  );
+}
+
+/** The page for people who are not signed in. */
+export default function SignIn() {
+  useTitle(t.title);
+  return (
+    <main className="flex min-h-full items-center justify-center bg-canvas p-4">
+      <div className="w-full max-w-[360px]">
+        <div className="mb-6 flex items-center gap-3">
+          <img src="/icon.svg" alt="" width={36} height={36} />
+          <div>
+            <h1 className="text-lg font-semibold tracking-[-0.01em]">{texts("shell", shell).product}</h1>
+            <p className="text-sm text-muted">{t.lead}</p>
+          </div>
+        </div>
+        <div className="rounded-xl border bg-surface p-5 shadow-card">
+          <TokenForm />
+        </div>
+      </div>
+    </main>
+  );
+}
+
+/** Over the page when the token is no longer taken: nothing typed is lost. */
+export function SignInAgain() {
+  const { expired } = useStore(session);
+  return (
+    <Dialog open={expired} onClose={() => undefined} title={t.again} description={t.againBody} size="sm">
+      <TokenForm submit={t.again} onCancel={signOut} />
+    </Dialog>
+  );
+}
