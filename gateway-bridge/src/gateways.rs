@@ -3,6 +3,7 @@
 use chassis::{
     Caller, Change, Error, Result, Store,
     identity::uuid_of,
+    live::Feed,
     message::{Mask, Page},
     timestamp,
 };
@@ -10,10 +11,12 @@ use futures::stream::BoxStream;
 use proto::{
     common::v1::Ok as Done,
     gateway::v1::{
-        CreateGatewayRequest, DeleteGatewayRequest, Gateway, GatewayCommands, GatewayConnection, GatewaysStatus,
-        GetGatewayConnectionRequest, GetGatewayRequest, GetGatewaysStatusRequest, ListGatewayCommandsRequest,
-        ListGatewaysRequest, ListGatewaysResponse, PreflightGatewayRequest, PreflightStep, UpdateGatewayRequest,
-        gateway_service_server::GatewayService,
+        CreateGatewayRequest, DeleteGatewayRequest, Gateway, GatewayCommands, GatewayConnection, GatewayEvent,
+        GatewaySession, GatewaySessions, GatewaysStatus, GetGatewayConnectionRequest, GetGatewayRequest,
+        GetGatewaySessionRequest, GetGatewaysStatusRequest, GetSessionHistoryRequest, ListGatewayCommandsRequest,
+        ListGatewayConnectionsRequest, ListGatewayConnectionsResponse, ListGatewaySessionsRequest, ListGatewaysRequest,
+        ListGatewaysResponse, PreflightGatewayRequest, PreflightStep, SendSessionMessageRequest, SessionHistory,
+        UpdateGatewayRequest, WatchGatewaysRequest, gateway_service_server::GatewayService,
     },
 };
 use time::OffsetDateTime;
@@ -23,13 +26,16 @@ use uuid::Uuid;
 use crate::{
     boards, commands, preflight,
     rules::{Draft, TOKEN_MASK, TokenChange},
-    status,
+    sessions, status,
     supervisor::{Stored, Supervisor},
+    watch,
 };
 
 /// The service behind `/gateways`.
 pub struct Gateways {
     pub store: Store,
+    /// The change log, for live views.
+    pub feed: Feed,
     pub supervisor: Supervisor,
     pub boards: boards::Boards,
     /// Oldest release without a warning.
@@ -328,6 +334,66 @@ impl GatewayService for Gateways {
         Ok(Response::new(
             preflight::walk(self, &caller, request.into_inner()).await?,
         ))
+    }
+
+    async fn list_gateway_connections(
+        &self,
+        request: Request<ListGatewayConnectionsRequest>,
+    ) -> Result<Response<ListGatewayConnectionsResponse>, Status> {
+        let organization = Caller::of(&request)?.organization()?;
+        let ids = sqlx::query_scalar!(
+            "SELECT id FROM gateway.gateways WHERE organization_id = $1 ORDER BY created_at DESC, id DESC",
+            organization
+        )
+        .fetch_all(self.store.pool())
+        .await
+        .map_err(Error::from)?;
+        let items = self.supervisor.connections(&ids).await?;
+        Ok(Response::new(ListGatewayConnectionsResponse { items }))
+    }
+
+    type WatchGatewaysStream = BoxStream<'static, Result<GatewayEvent, Status>>;
+
+    async fn watch_gateways(
+        &self,
+        request: Request<WatchGatewaysRequest>,
+    ) -> Result<Response<Self::WatchGatewaysStream>, Status> {
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(watch::watch(self, &caller, request.get_ref()).await?))
+    }
+
+    async fn list_gateway_sessions(
+        &self,
+        request: Request<ListGatewaySessionsRequest>,
+    ) -> Result<Response<GatewaySessions>, Status> {
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(sessions::list(self, &caller, request.get_ref()).await?))
+    }
+
+    async fn get_gateway_session(
+        &self,
+        request: Request<GetGatewaySessionRequest>,
+    ) -> Result<Response<GatewaySession>, Status> {
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(sessions::get(self, &caller, request.get_ref()).await?))
+    }
+
+    async fn get_session_history(
+        &self,
+        request: Request<GetSessionHistoryRequest>,
+    ) -> Result<Response<SessionHistory>, Status> {
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(
+            sessions::history(self, &caller, request.get_ref()).await?,
+        ))
+    }
+
+    async fn send_session_message(
+        &self,
+        request: Request<SendSessionMessageRequest>,
+    ) -> Result<Response<Done>, Status> {
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(sessions::send(self, &caller, request.get_ref()).await?))
     }
 
     async fn list_gateway_commands(

@@ -1,6 +1,6 @@
 //! The gateway-bridge role: gateways of organizations, and the sessions kept to them.
 
-use chassis::{Context, Result, Role, Schema};
+use chassis::{Context, Result, Role, Schema, live::Feed};
 use proto::gateway::v1::{
     gateway_runtime_service_server::GatewayRuntimeServiceServer, gateway_service_server::GatewayServiceServer,
 };
@@ -14,8 +14,10 @@ mod gateways;
 mod preflight;
 mod rules;
 pub mod session;
+mod sessions;
 mod status;
 mod supervisor;
+mod watch;
 
 pub use rules::TOKEN_MASK;
 
@@ -34,6 +36,7 @@ pub fn role(context: &Context) -> Result<Role> {
     let supervisor = supervisor::Supervisor::new(context, store.clone());
     let gateways = gateways::Gateways {
         store: store.clone(),
+        feed: Feed::new(store.clone(), context.bus.clone()).until(context.stop.clone()),
         supervisor: supervisor.clone(),
         boards: boards::Boards {
             peers: context.peers.named("gateway-bridge"),

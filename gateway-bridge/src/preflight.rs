@@ -17,20 +17,23 @@ use crate::{
     supervisor::tls_policy,
 };
 
-/// Longest time for the look that decides about storing a gateway.
-const CHECK_DEADLINE: Duration = Duration::from_secs(25);
+/// Longest time for one look at a gateway that is about to be stored.
+const LOOK: Duration = Duration::from_secs(5);
+/// How long one that says that it is starting is looked at again.
+const STARTING: Duration = Duration::from_secs(25);
 /// Pause before looking again at a gateway that is just starting.
 const SOON: Duration = Duration::from_millis(700);
 
 /// Refuses a gateway that cannot be used as it is configured. One that only wants the device approved is fine.
 pub async fn check(target: &Target) -> Result<()> {
-    let until = Instant::now() + CHECK_DEADLINE;
+    let until = Instant::now() + STARTING;
     loop {
-        let failure = match tokio::time::timeout_at(until, dial(target, &mut |_| {})).await {
+        let failure = match tokio::time::timeout(LOOK, dial(target, &mut |_| {})).await {
             Err(_) => {
                 let text = format!(
-                    "Gateway check failed: no complete answer within {} s.",
-                    CHECK_DEADLINE.as_secs()
+                    "Gateway check failed: no complete answer within {} s. Check that the address is the gateway's and that it is not \
+                     overloaded, then try again.",
+                    LOOK.as_secs()
                 );
                 return Err(Error::new(ErrorKind::Deadline, text));
             }

@@ -171,6 +171,11 @@ pub fn main_agent(gateway: Uuid) -> String {
     format!("mc-gateway-{gateway}")
 }
 
+/// The session of a gateway's main agent.
+pub fn main_session(gateway: Uuid) -> String {
+    format!("agent:{}:main", main_agent(gateway))
+}
+
 /// The stable word of a failure in answers.
 pub fn error_code(kind: Kind) -> String {
     kind.as_str().to_ascii_uppercase()

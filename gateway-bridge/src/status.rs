@@ -10,11 +10,9 @@ use crate::{
     gateways::{Gateways, find},
     rules::{self, TokenChange},
     session::{Failure, Gateway, SessionInfo, SessionOptions, Target},
+    sessions::{DEADLINE, of_board},
     supervisor::tls_policy,
 };
-
-/// Longest time for the look.
-const DEADLINE: Duration = Duration::from_secs(15);
 
 /// Looks at the gateway that the request means.
 pub async fn look(gateways: &Gateways, caller: &Caller, request: GetGatewaysStatusRequest) -> Result<GatewaysStatus> {
@@ -25,9 +23,7 @@ pub async fn look(gateways: &Gateways, caller: &Caller, request: GetGatewaysStat
         return Err(Error::unprocessable("board_id or gateway_url is required"));
     };
     let id = gateways.boards.gateway_of(caller, board).await?;
-    let row = find(&gateways.store, Some(caller.organization()?), id)
-        .await
-        .map_err(|_| Error::unprocessable("Board gateway_id is invalid"))?;
+    let row = of_board(gateways, caller.organization()?, id).await?;
     let live = gateways.supervisor.live(id).await?;
     let sessions = sessions(&live.gateway).await;
     Ok(answer(row.url, Some(id), sessions))
@@ -44,17 +40,21 @@ async fn by_address(gateways: &Gateways, caller: &Caller, request: GetGatewaysSt
     )
     .fetch_optional(gateways.store.pool())
     .await?;
-    let plain = request.gateway_allow_insecure_tls.is_none() && request.gateway_disable_device_pairing.is_none();
-    let token = TokenChange::of(request.gateway_token.as_deref().map(Some));
-    if let (Some(id), true, TokenChange::Keep) = (stored, plain, &token) {
-        // Exactly what is stored: the session that is there already.
-        let live = gateways.supervisor.live(id).await?;
-        return Ok(answer(url.to_string(), Some(id), sessions(&live.gateway).await));
-    }
     let row = match stored {
         Some(id) => Some(find(&gateways.store, Some(organization), id).await?),
         None => None,
     };
+    let token = TokenChange::of(request.gateway_token.as_deref().map(Some));
+    let unpaired = request.gateway_disable_device_pairing;
+    let insecure = request.gateway_allow_insecure_tls;
+    if let (Some(row), TokenChange::Keep) = (&row, &token)
+        && unpaired.is_none_or(|unpaired| unpaired == row.disable_device_pairing)
+        && insecure.is_none_or(|insecure| insecure == row.allow_insecure_tls)
+    {
+        // Exactly what is stored: the session that is there already.
+        let live = gateways.supervisor.live(row.id).await?;
+        return Ok(answer(url.to_string(), stored, sessions(&live.gateway).await));
+    }
     let stored_token = || match row
         .as_ref()
         .and_then(|row| row.token.as_deref().map(|token| (row.id, token)))
@@ -67,12 +67,8 @@ async fn by_address(gateways: &Gateways, caller: &Caller, request: GetGatewaysSt
         TokenChange::Clear => None,
         TokenChange::Keep => stored_token()?,
     };
-    let unpaired = request
-        .gateway_disable_device_pairing
-        .or(row.as_ref().map(|row| row.disable_device_pairing));
-    let insecure = request
-        .gateway_allow_insecure_tls
-        .or(row.as_ref().map(|row| row.allow_insecure_tls));
+    let unpaired = unpaired.or(row.as_ref().map(|row| row.disable_device_pairing));
+    let insecure = insecure.or(row.as_ref().map(|row| row.allow_insecure_tls));
     let print = row.as_ref().and_then(|row| row.tls_fingerprint.as_deref());
     let device = if unpaired.unwrap_or_default() {
         None
@@ -118,7 +114,7 @@ fn answer(url: String, gateway: Option<Uuid>, sessions: Result<Vec<SessionInfo>,
             };
         }
     };
-    let key = gateway.map(|id| format!("agent:{}:main", rules::main_agent(id)));
+    let key = gateway.map(rules::main_session);
     let main = key
         .as_ref()
         .and_then(|key| sessions.iter().find(|session| session.key == *key));

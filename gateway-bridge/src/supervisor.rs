@@ -9,6 +9,7 @@ use std::{
 use chassis::{
     Caller, Change, Context, Error, Result, Store,
     bus::{Bus, GAP},
+    error::Kind,
     identity::Signer,
     role::backoff,
     seal::Sealer,
@@ -230,6 +231,19 @@ impl Supervisor {
         let live = self.live(id).await?;
         let state = live.gateway.session().state().borrow().clone();
         Ok(connection(id, &state))
+    }
+
+    /// The states of several gateways' sessions, in their order; those that are gone meanwhile are left out.
+    pub async fn connections(&self, ids: &[Uuid]) -> Result<Vec<GatewayConnection>> {
+        let mut states = Vec::with_capacity(ids.len());
+        for id in ids {
+            match self.connection(*id).await {
+                Ok(state) => states.push(state),
+                Err(error) if error.kind() == Kind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(states)
     }
 
     /// One row, or all.

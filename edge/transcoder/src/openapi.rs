@@ -88,6 +88,7 @@ fn template(template: &str) -> String {
     segments.iter().fold(String::new(), |path, segment| match segment {
         Segment::Literal(text) => format!("{path}/{text}"),
         Segment::Param(name) | Segment::Rest(name) => format!("{path}/{{{name}}}"),
+        Segment::Suffixed(name, suffix) => format!("{path}/{{{name}}}{suffix}"),
     })
 }
 

@@ -456,6 +456,30 @@ impl Gateway {
         idempotency_key: &str,
         deliver: bool,
     ) -> Result<ChatReceipt, Failure> {
+        let until = Instant::now() + CHAT_KNOWS_WITHIN;
+        self.chat(session_key, message, idempotency_key, deliver, until).await
+    }
+
+    /// Sends a message to an agent that has been there for a while, for somebody who waits; its answer stays in the session.
+    pub async fn chat_now(
+        &self,
+        session_key: &str,
+        message: &str,
+        idempotency_key: &str,
+    ) -> Result<ChatReceipt, Failure> {
+        self.chat(session_key, message, idempotency_key, false, Instant::now())
+            .await
+    }
+
+    /// Sends a message; an agent that chat does not know may become known until then.
+    async fn chat(
+        &self,
+        session_key: &str,
+        message: &str,
+        idempotency_key: &str,
+        deliver: bool,
+        until: Instant,
+    ) -> Result<ChatReceipt, Failure> {
         let params = json!({
             "sessionKey": session_key,
             "message": message,
@@ -466,7 +490,6 @@ impl Gateway {
             run_id: idempotency_key.to_owned(),
             status: status.to_owned(),
         };
-        let until = Instant::now() + CHAT_KNOWS_WITHIN;
         loop {
             let failure = match self.session.call("chat.send", &params, Call::repeatable()).await {
                 Ok(answer) => {

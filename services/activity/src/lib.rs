@@ -5,7 +5,6 @@ mod deliveries;
 mod events;
 mod rules;
 mod sender;
-mod target;
 mod webhooks;
 
 use std::sync::Arc;

@@ -1,17 +1,18 @@
 //! Sending deliveries: signed as Standard Webhooks says, bounded in time, with every attempt kept.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use base64::{Engine, engine::general_purpose::STANDARD};
-use chassis::{Caller, Change, Error, Result, bus::WorkHandler};
+use chassis::{
+    Caller, Change, Error, Result,
+    bus::WorkHandler,
+    egress::{self, Policy},
+};
 use hmac::{Hmac, KeyInit, Mac};
 use proto::activity::v1::Webhook;
 use rand::RngExt;
-use reqwest::{Client, header::RETRY_AFTER, redirect::Policy as Redirects};
+use reqwest::{Client, header::RETRY_AFTER};
 use sha2::Sha256;
 use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 use uuid::Uuid;
@@ -19,12 +20,13 @@ use uuid::Uuid;
 use crate::{
     State,
     rules::{self, Outcome},
-    target::{Policy, Resolver},
     webhooks::{Row, secret_place},
 };
 
 /// How long an endpoint may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(15);
+/// The setting that opens private networks.
+pub const NETWORKS: &str = "WEBHOOK_ALLOWED_NETWORKS";
 /// How much of an answer is kept, in bytes.
 const EXCERPT: usize = 1024;
 /// Longest delay an endpoint can ask for.
@@ -50,20 +52,10 @@ impl Sender {
     /// A sender with the configured schedule and networks.
     pub fn new(state: State) -> Result<Self> {
         let settings = &state.context.settings;
-        let policy = Policy::parse(&settings.webhook_allowed_networks)?;
+        let policy = Policy::parse(NETWORKS, &settings.webhook_allowed_networks)?;
         let schedule = rules::schedule(&settings.webhook_retry_schedule)
             .map_err(|error| Error::invalid("WEBHOOK_RETRY_SCHEDULE", error))?;
-        let client = Client::builder()
-            .timeout(TIMEOUT)
-            .connect_timeout(Duration::from_secs(5))
-            // A redirect could lead anywhere: endpoints are to be given as they are.
-            .redirect(Redirects::none())
-            .no_proxy()
-            .tls_backend_preconfigured(chassis::tls::client_config()?)
-            .dns_resolver(Arc::new(Resolver(policy.clone())))
-            .user_agent(concat!("mission-control/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(Error::internal)?;
+        let client = policy.client(settings.tls_ca_file.as_deref(), TIMEOUT)?;
         Ok(Self {
             state,
             client,
@@ -80,7 +72,7 @@ impl Sender {
             retry_after: None,
         };
         // Addresses written as such never meet the resolver.
-        if let Err(error) = self.policy.check(url) {
+        if let Err(error) = self.policy.check("url", url) {
             tracing::debug!(%error, "webhook target refused");
             return failed("The URL points to an address that is not allowed.".to_owned());
         }
@@ -269,11 +261,7 @@ fn explain(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "The endpoint did not answer within 15 seconds.".to_owned();
     }
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    format!("The endpoint could not be reached: {cause}.")
+    format!("The endpoint could not be reached: {}.", egress::explain(error))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chassis::{
     Caller, Change, Error, Result,
+    egress::Policy,
     identity::{optional_uuid, uuid_of},
     message::{Mask, Page},
     timestamp,
@@ -21,7 +22,7 @@ use time::OffsetDateTime;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use crate::{State, deliveries, rules, target::Policy};
+use crate::{State, deliveries, rules, sender::NETWORKS};
 
 /// What a secret begins with (Standard Webhooks).
 const SECRET_PREFIX: &str = "whsec_";
@@ -76,7 +77,7 @@ impl Webhooks {
     }
 
     fn policy(&self) -> Result<Policy> {
-        Policy::parse(&self.0.context.settings.webhook_allowed_networks)
+        Policy::parse(NETWORKS, &self.0.context.settings.webhook_allowed_networks)
     }
 
     /// A board of a subscription has to be one of the organization.
@@ -177,7 +178,7 @@ impl WebhookService for Webhooks {
         let caller = Caller::of(&request)?;
         let organization = caller.organization()?;
         let request = request.into_inner();
-        self.policy()?.check(&request.url)?;
+        self.policy()?.check("url", &request.url)?;
         event_types(&request.event_types)?;
         let board = optional_uuid(request.board_id.as_ref())?;
         let secret = request
@@ -258,7 +259,7 @@ impl WebhookService for Webhooks {
         let id = uuid_of(&request.webhook_id)?;
         let before = self.find(organization, id).await?;
         let url = mask.required("url", request.url)?.unwrap_or_else(|| before.url.clone());
-        self.policy()?.check(&url)?;
+        self.policy()?.check("url", &url)?;
         let types = mask
             .field("event_types", request.event_types.map(|types| types.items))
             .map_or_else(|| before.event_types.clone(), Option::unwrap_or_default);

@@ -22,7 +22,7 @@ use proto::{
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use crate::{presence::Touches, render::Renderer, token::Known};
+use crate::{presence::Touches, render::Renderer, souls::Souls, token::Known};
 
 /// Name of this service among its peers.
 pub const NAME: &str = "agent";
@@ -49,6 +49,8 @@ pub struct App {
     pub mail: Notify,
     /// Renders files.
     pub renderer: Renderer,
+    /// The directory of souls.
+    pub souls: Souls,
     /// Where agents reach Mission Control.
     pub base_url: String,
     signer: Signer,
@@ -59,8 +61,9 @@ pub struct App {
 
 impl App {
     /// The state of this process.
-    pub fn new(context: &Context, store: Store) -> Arc<Self> {
-        Arc::new(Self {
+    pub fn new(context: &Context, store: Store) -> Result<Arc<Self>> {
+        Ok(Arc::new(Self {
+            souls: Souls::new(&context.settings, store.clone())?,
             store,
             sealer: context.sealer.clone(),
             known: Known::default(),
@@ -75,7 +78,7 @@ impl App {
                 .max_capacity(10_000)
                 .time_to_live(Duration::from_secs(60))
                 .build(),
-        })
+        }))
     }
 
     /// This service acting by itself in an organization.

@@ -85,6 +85,7 @@ pub async fn update(app: &App, caller: &Caller, request: UpdateAgentRequest) -> 
         owner: &User::default(),
         base_url: &app.base_url,
         token: NO_TOKEN,
+        soul: None,
     })?;
 
     let wishes = Wishes {

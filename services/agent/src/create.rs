@@ -183,6 +183,7 @@ pub async fn insert(app: &App, tx: &mut Tx, caller: &Caller, new: NewAgent) -> R
         owner: &User::default(),
         base_url: &app.base_url,
         token: minted.raw.expose_secret(),
+        soul: None,
     })?;
 
     if let (true, Some(board)) = (new.quota, &new.board) {

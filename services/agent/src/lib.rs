@@ -3,7 +3,8 @@
 use chassis::{Context, Result, Role, Schema, live::Feed};
 use proto::agent::v1::{
     agent_directory_service_server::AgentDirectoryServiceServer, agent_service_server::AgentServiceServer,
-    template_service_server::TemplateServiceServer,
+    skill_pack_service_server::SkillPackServiceServer, skill_service_server::SkillServiceServer,
+    soul_directory_service_server::SoulDirectoryServiceServer, template_service_server::TemplateServiceServer,
 };
 use sqlx::migrate::Migrator;
 
@@ -15,6 +16,7 @@ mod chat;
 mod consumers;
 mod create;
 mod directory;
+mod git;
 mod heartbeat;
 mod notices;
 mod notify;
@@ -24,6 +26,8 @@ mod reconcile;
 mod render;
 mod row;
 mod rules;
+mod skills;
+mod souls;
 mod sync;
 mod token;
 mod webhooks;
@@ -40,18 +44,24 @@ pub const SCHEMA: Schema = Schema {
 /// The role of this service.
 pub fn role(context: &Context) -> Result<Role> {
     let store = context.store(SCHEMA)?;
-    let app = app::App::new(context, store.clone());
+    let app = app::App::new(context, store.clone())?;
+    let skills = skills::Skills::new(context, &app)?;
     let feed = Feed::new(store.clone(), context.bus.clone()).until(context.stop.clone());
     let bus = context.bus.clone();
     let run = |app: &std::sync::Arc<app::App>| app.clone();
     let (touching, silence, following, reconciling, tidying, sending) =
         (run(&app), run(&app), run(&app), run(&app), run(&app), run(&app));
+    let reading = skills.clone();
     Ok(Role::new(app::NAME)
         .service(AgentServiceServer::new(agents::Agents { app: app.clone(), feed }))
         .service(TemplateServiceServer::new(sync::Templates { app: app.clone() }))
         .service(AgentDirectoryServiceServer::new(directory::Directory {
             app: app.clone(),
         }))
+        .service(SkillPackServiceServer::new(skills::Service(skills.clone())))
+        .service(SkillServiceServer::new(skills::Service(skills.clone())))
+        .service(SoulDirectoryServiceServer::new(souls::Service { app: app.clone() }))
+        .consumer(context, skills::places(&skills))
         .consumer(context, consumers::places(&app))
         .consumer(context, consumers::notices(&app))
         .consumer(context, boards::changes(&app))
@@ -70,6 +80,8 @@ pub fn role(context: &Context) -> Result<Role> {
             reconcile::run(reconciling.clone(), stop)
         })
         .task("agent-leftovers", move |stop| reconcile::tidy(tidying.clone(), stop))
+        .task("agent-skill-packs", move |stop| skills::run(reading.clone(), stop))
+        .task("agent-skill-messages", move |stop| skills::settle(skills.clone(), stop))
         .task("agent-messages", move |stop| notify::run(sending.clone(), stop))
         .store(context, &store))
 }

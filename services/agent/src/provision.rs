@@ -14,7 +14,7 @@ use crate::{
     app::{App, found},
     render::{File, Scene, digest},
     row::AgentRow,
-    rules, token,
+    rules, souls, token,
 };
 
 /// Why a step could not be done.
@@ -135,6 +135,10 @@ pub async fn plan(app: &App, row: &AgentRow, bootstrap: bool) -> Result<Plan> {
     };
     let gateway = app.gateway(row.organization_id, row.gateway_id).await?;
     let owner = app.owner(row.organization_id).await?;
+    let soul = match souls::role_of(row) {
+        Some(role) => app.souls.role_soul(role).await,
+        None => None,
+    };
     let scene = Scene {
         agent: row,
         board: board.as_ref(),
@@ -142,6 +146,7 @@ pub async fn plan(app: &App, row: &AgentRow, bootstrap: bool) -> Result<Plan> {
         owner: &owner,
         base_url: &app.base_url,
         token: raw.expose_secret(),
+        soul: soul.as_ref(),
     };
     let files = app.renderer.files(&scene, bootstrap)?;
     let workspace = row.seat().workspace(&gateway.workspace_root);

@@ -9,7 +9,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::row::AgentRow;
+use crate::{row::AgentRow, souls::RoleSoul};
 
 /// Steps a template may take; ours need a few hundred.
 const FUEL: u64 = 50_000;
@@ -60,6 +60,8 @@ pub struct Scene<'a> {
     pub base_url: &'a str,
     /// Its raw token.
     pub token: &'a str,
+    /// What the directory of souls has for its role.
+    pub soul: Option<&'a RoleSoul>,
 }
 
 /// A rendered file. Carries the token: no `Debug`.
@@ -297,9 +299,14 @@ fn context(scene: &Scene<'_>) -> BTreeMap<&'static str, String> {
                 board.only_lead_can_change_status.to_string(),
             ),
             ("board_rule_max_agents", board.max_agents.to_string()),
-            // Souls by role come from a directory that is not part of this installation.
-            ("directory_role_soul_markdown", String::new()),
-            ("directory_role_soul_source_url", String::new()),
+            (
+                "directory_role_soul_markdown",
+                scene.soul.map(|soul| soul.markdown.clone()).unwrap_or_default(),
+            ),
+            (
+                "directory_role_soul_source_url",
+                scene.soul.map(|soul| soul.source_url.clone()).unwrap_or_default(),
+            ),
         ]);
     }
     values

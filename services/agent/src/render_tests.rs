@@ -82,6 +82,7 @@ fn render(agent: &AgentRow) -> Result<Vec<File>> {
         owner: &owner,
         base_url: "http://127.0.0.1:8000",
         token: TOKEN,
+        soul: None,
     };
     Renderer::default().files(&scene, true)
 }

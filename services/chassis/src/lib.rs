@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 pub mod access;
 pub mod bus;
 pub mod channel;
+pub mod egress;
 pub mod error;
 pub mod identity;
 pub mod live;

@@ -72,6 +72,18 @@ pub struct Settings {
     /// Networks that webhooks may go to although they are private (CIDR, comma separated); `*` is all, for development.
     #[arg(long, env = "WEBHOOK_ALLOWED_NETWORKS", default_value = "")]
     pub webhook_allowed_networks: String,
+    /// PEM file with certificate authorities that calls to the outside trust beside the public ones and the machine's.
+    #[arg(long, env = "TLS_CA_FILE")]
+    pub tls_ca_file: Option<PathBuf>,
+    /// Hosts whose repositories may be skill packs (`github.com,git.example.com:8443`); `*` is every host.
+    #[arg(long, env = "SKILL_PACK_HOSTS", default_value = "github.com")]
+    pub skill_pack_hosts: String,
+    /// Networks that skill packs may be read from although they are private (CIDR, comma separated); `*` is all.
+    #[arg(long, env = "SKILL_PACK_ALLOWED_NETWORKS", default_value = "")]
+    pub skill_pack_allowed_networks: String,
+    /// The directory of souls: its sitemap lists them. Empty: none.
+    #[arg(long, env = "SOULS_DIRECTORY_URL", default_value = "https://souls.directory")]
+    pub souls_directory_url: String,
     /// Delays before webhook attempts 2, 3, ... (`5s,5m,30m,2h,5h,10h,10h`).
     #[arg(long, env = "WEBHOOK_RETRY_SCHEDULE", default_value = "5s,5m,30m,2h,5h,10h,10h")]
     pub webhook_retry_schedule: String,
@@ -155,6 +167,16 @@ impl Settings {
             && !matches!(url::Url::parse(&self.base_url), Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host())
         {
             found.push("BASE_URL must be an absolute http or https URL.".to_owned());
+        }
+        if !self.souls_directory_url.is_empty()
+            && !matches!(url::Url::parse(&self.souls_directory_url), Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host())
+        {
+            found.push("SOULS_DIRECTORY_URL must be an absolute http or https URL, or empty.".to_owned());
+        }
+        if let Some(file) = &self.tls_ca_file
+            && let Err(error) = crate::tls::client_config_with(Some(file))
+        {
+            found.push(format!("TLS_CA_FILE cannot be used: {}", error.report()));
         }
         if let Err(error) = self.peer_list() {
             found.push(error);

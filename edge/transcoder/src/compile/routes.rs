@@ -96,7 +96,7 @@ impl Builder {
         let output = plan.output.message();
         let mut path = Vec::new();
         for name in segments.iter().filter_map(|segment| match segment {
-            Segment::Param(name) | Segment::Rest(name) => Some(name),
+            Segment::Param(name) | Segment::Suffixed(name, _) | Segment::Rest(name) => Some(name),
             Segment::Literal(_) => None,
         }) {
             let position = input.named(name).ok_or_else(|| {

@@ -128,6 +128,8 @@ pub fn settings(database_url: &str) -> Settings {
         String::new(),
     ]);
     arguments.extend(["--database-connections".to_owned(), "5".to_owned()]);
+    // No test asks the world outside.
+    arguments.extend(["--souls-directory-url".to_owned(), String::new()]);
     Arguments::parse_from(arguments).settings
 }
 
@@ -222,17 +224,7 @@ impl Rest {
 
     /// Opens a server-sent event stream.
     pub async fn stream(&self, path: &str) -> Events {
-        let response = self
-            .request(Method::GET, path)
-            .header("accept", "text/event-stream")
-            .send()
-            .await
-            .expect("the edge answers");
-        assert_eq!(response.status(), 200, "the stream opens");
-        Events {
-            response,
-            buffer: String::new(),
-        }
+        Events::open(self.request(Method::GET, path)).await
     }
 }
 
@@ -254,6 +246,20 @@ pub struct Sent {
 }
 
 impl Events {
+    /// Opens a stream by a request that the test completed.
+    pub async fn open(request: reqwest::RequestBuilder) -> Self {
+        let response = request
+            .header("accept", "text/event-stream")
+            .send()
+            .await
+            .expect("the edge answers");
+        assert_eq!(response.status(), 200, "the stream opens");
+        Self {
+            response,
+            buffer: String::new(),
+        }
+    }
+
     /// The next event; comments are passed over.
     pub async fn next(&mut self) -> Sent {
         tokio::time::timeout(PATIENCE, self.read())

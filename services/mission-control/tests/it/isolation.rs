@@ -130,7 +130,7 @@ fn value(field: &FieldDescriptor, ids: &BTreeMap<&str, String>, depth: usize) ->
             field.full_name()
         ),
         Kind::String if name.contains("email") => "stranger@example.net".into(),
-        Kind::String if name == "url" => "https://stranger.example.net/".into(),
+        Kind::String if matches!(name, "url" | "source_url") => "https://stranger.example.net/".into(),
         Kind::String if name == "color" => "123456".into(),
         Kind::String if name == "role" => "member".into(),
         Kind::String => STRANGER.into(),
@@ -169,13 +169,20 @@ async fn inventory(mc: &Harness, board: &str) -> Value {
         "/api/v1/agents".to_owned(),
         "/api/v1/gateways".to_owned(),
         "/api/v1/tags".to_owned(),
+        "/api/v1/skills/packs".to_owned(),
         "/api/v1/organizations/me/webhooks".to_owned(),
         "/api/v1/organizations/me/members".to_owned(),
         "/api/v1/organizations/me/invites".to_owned(),
     ] {
         let mut list = person.get(&path).await.expect(200);
-        for item in list["items"]
-            .as_array_mut()
+        // Pages have their items inside, some lists are bare.
+        let items = if list.is_array() {
+            Some(&mut list)
+        } else {
+            list.get_mut("items")
+        };
+        for item in items
+            .and_then(Value::as_array_mut)
             .into_iter()
             .flatten()
             .filter_map(Value::as_object_mut)
@@ -236,6 +243,16 @@ async fn no_rpc_reaches_into_another_organization() {
         log["items"].get(0).cloned()
     })
     .await;
+    let pack = post(
+        "/api/v1/skills/packs".into(),
+        json!({"source_url": format!("https://github.com/{MARK}/skills"), "name": MARK}),
+    )
+    .await;
+    let skill = post(
+        "/api/v1/skills/marketplace".into(),
+        json!({"source_url": format!("https://example.org/{MARK}"), "name": MARK}),
+    )
+    .await;
     let other_board = post("/api/v1/boards".into(), board("Neighbour", &id(&team.gateway))).await;
 
     let unknown = Uuid::now_v7().to_string();
@@ -252,6 +269,8 @@ async fn no_rpc_reaches_into_another_organization() {
         ("delivery_id", &delivery["id"]),
         ("approval_id", &approval["id"]),
         ("invite_id", &invite["id"]),
+        ("pack_id", &pack["id"]),
+        ("skill_id", &skill["id"]),
         ("member_id", &member["id"]),
         ("user_id", &me["id"]),
         ("created_by_user_id", &me["id"]),
@@ -263,8 +282,6 @@ async fn no_rpc_reaches_into_another_organization() {
         "board_group_id",
         "group_id",
         "payload_id",
-        "skill_id",
-        "pack_id",
         "session_id",
         "correlation_id",
         "task_custom_field_definition_id",

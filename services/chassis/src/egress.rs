@@ -1,25 +1,36 @@
-//! Where webhooks may go: addresses that are checked when the connection is made, so that a name cannot point elsewhere later.
+//! Calls to addresses that people name: checked when the connection is made, so that a name cannot point elsewhere later.
 
 use std::{
     net::{IpAddr, SocketAddr},
+    path::Path,
     sync::Arc,
+    time::Duration,
 };
 
-use chassis::{Error, Result};
 use ipnet::IpNet;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::{
+    Client,
+    dns::{Addrs, Name, Resolve, Resolving},
+    redirect,
+};
 use url::{Host, Url};
 
-/// Which private networks are allowed.
+use crate::{Error, Result, tls};
+
+/// How long a connection may take to come about.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// Which private networks may be reached, and which setting says so.
 #[derive(Clone, Debug)]
 pub struct Policy {
+    setting: &'static str,
     everything: bool,
     networks: Arc<[IpNet]>,
 }
 
 impl Policy {
-    /// Reads `WEBHOOK_ALLOWED_NETWORKS`: networks in CIDR form or single addresses, comma separated, or `*`.
-    pub fn parse(text: &str) -> Result<Self> {
+    /// Reads a setting: networks in CIDR form or single addresses, comma separated, or `*` for all. Blank is none.
+    pub fn parse(setting: &'static str, text: &str) -> Result<Self> {
         let mut networks = Vec::new();
         let mut everything = false;
         for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
@@ -31,12 +42,13 @@ impl Policy {
                 networks.push(address.into());
             } else {
                 return Err(Error::invalid(
-                    "WEBHOOK_ALLOWED_NETWORKS",
+                    setting,
                     format!("`{part}` is neither a network (10.0.0.0/8) nor an address."),
                 ));
             }
         }
         Ok(Self {
+            setting,
             everything,
             networks: networks.into(),
         })
@@ -47,32 +59,66 @@ impl Policy {
         self.everything || is_public(address) || self.networks.iter().any(|network| network.contains(&address))
     }
 
-    /// Refuses URLs that can never be delivered to. Names are looked up when a delivery is made.
-    pub fn check(&self, url: &str) -> Result<()> {
-        let refuse = |why: &str| Err(Error::invalid("url", why.to_owned()));
+    /// Whether any private network is open.
+    pub fn opens_any(&self) -> bool {
+        self.everything || !self.networks.is_empty()
+    }
+
+    /// Refuses a URL that can never be called, in the name of its field: another scheme than https (http where private networks are
+    /// open), credentials inside, or an address that is not allowed. Names are looked up when the call is made.
+    pub fn check(&self, field: &str, url: &str) -> Result<()> {
+        let refuse = |why: String| Err(Error::invalid(field, why));
         let Ok(url) = Url::parse(url) else {
-            return refuse("url must be an absolute URL.");
+            return refuse(format!("{field} must be an absolute URL."));
         };
-        if !(url.scheme() == "https" || (url.scheme() == "http" && (self.everything || !self.networks.is_empty()))) {
-            return refuse("url must use https (http only where WEBHOOK_ALLOWED_NETWORKS opens private networks).");
+        if !(url.scheme() == "https" || (url.scheme() == "http" && self.opens_any())) {
+            return refuse(format!(
+                "{field} must use https (http only where {} opens private networks).",
+                self.setting
+            ));
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return refuse("url must not carry a user or password: deliveries are signed with the secret.");
+            return refuse(format!("{field} must not carry a user or password."));
         }
         let address = match url.host() {
             Some(Host::Ipv4(address)) => IpAddr::V4(address),
             Some(Host::Ipv6(address)) => IpAddr::V6(address),
             Some(Host::Domain(_)) => return Ok(()),
-            None => return refuse("url has no host."),
+            None => return refuse(format!("{field} has no host.")),
         };
         if self.allows(address) {
             Ok(())
         } else {
-            refuse(
-                "url points to a private or link-local address; an operator can open it with WEBHOOK_ALLOWED_NETWORKS.",
-            )
+            refuse(format!(
+                "{field} points to a private or link-local address; an operator can open it with {}.",
+                self.setting
+            ))
         }
     }
+
+    /// A client that connects to allowed addresses only and follows no redirect: places are to be given as they are. `timeout` bounds a
+    /// whole exchange. Addresses written as such never meet the resolver: [`Self::check`] the URL first.
+    pub fn client(&self, authorities: Option<&Path>, timeout: Duration) -> Result<Client> {
+        builder(authorities, timeout)?
+            .dns_resolver(Arc::new(Resolver(self.clone())))
+            .build()
+            .map_err(Error::internal)
+    }
+}
+
+/// A client for a place that the configuration names: wherever that is, its address is right.
+pub fn trusted_client(authorities: Option<&Path>, timeout: Duration) -> Result<Client> {
+    builder(authorities, timeout)?.build().map_err(Error::internal)
+}
+
+fn builder(authorities: Option<&Path>, timeout: Duration) -> Result<reqwest::ClientBuilder> {
+    Ok(Client::builder()
+        .timeout(timeout)
+        .connect_timeout(CONNECT)
+        .redirect(redirect::Policy::none())
+        .no_proxy()
+        .tls_backend_preconfigured(tls::client_config_with(authorities)?)
+        .user_agent(concat!("mission-control/", env!("CARGO_PKG_VERSION"))))
 }
 
 /// Whether an address is one of the public Internet. Everything that is private, local, shared, documentation, multicast or reserved is
@@ -112,7 +158,7 @@ fn is_public(address: IpAddr) -> bool {
 }
 
 /// A resolver that hands out allowed addresses only: what it answers is what is connected to.
-pub struct Resolver(pub Policy);
+struct Resolver(Policy);
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
@@ -137,13 +183,27 @@ impl Resolve for Resolver {
     }
 }
 
+/// Why a call failed, in words for whoever named the address. Only the innermost cause says what happened.
+pub fn explain(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "no answer in time".to_owned();
+    }
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const SETTING: &str = "ALLOWED_NETWORKS";
+
     #[test]
     fn private_addresses_are_refused_in_every_dress() {
-        let policy = Policy::parse("").expect("a policy");
+        let policy = Policy::parse(SETTING, "").expect("a policy");
         for private in [
             "127.0.0.1",
             "10.1.2.3",
@@ -175,19 +235,19 @@ mod tests {
 
     #[test]
     fn configuration_opens_networks() {
-        let policy = Policy::parse("127.0.0.0/8, 10.0.0.7").expect("a policy");
+        let policy = Policy::parse(SETTING, "127.0.0.0/8, 10.0.0.7").expect("a policy");
         assert!(
             policy.allows("127.9.9.9".parse().expect("an address"))
                 && policy.allows("10.0.0.7".parse().expect("an address"))
         );
         assert!(!policy.allows("10.0.0.8".parse().expect("an address")));
-        assert!(policy.check("http://127.0.0.1:9/hook").is_ok());
-        assert!(Policy::parse("everything").is_err());
+        assert!(policy.check("url", "http://127.0.0.1:9/hook").is_ok());
+        assert!(Policy::parse(SETTING, "everything").is_err());
     }
 
     #[test]
     fn urls_that_cannot_be_meant_are_refused() {
-        let policy = Policy::parse("").expect("a policy");
+        let policy = Policy::parse(SETTING, "").expect("a policy");
         for bad in [
             "http://example.com/",
             "https://user:pw@example.com/",
@@ -197,8 +257,17 @@ mod tests {
             "ftp://example.com",
             "nonsense",
         ] {
-            assert!(policy.check(bad).is_err(), "{bad}");
+            assert!(policy.check("url", bad).is_err(), "{bad}");
         }
-        assert!(policy.check("https://example.com/hook").is_ok());
+        assert!(policy.check("url", "https://example.com/hook").is_ok());
+    }
+
+    #[tokio::test]
+    async fn names_of_private_addresses_are_refused_when_they_are_looked_up() {
+        tls::install();
+        let policy = Policy::parse(SETTING, "").expect("a policy");
+        let client = policy.client(None, Duration::from_secs(5)).expect("a client");
+        let refused = client.get("https://localhost:1/").send().await.expect_err("refused");
+        assert!(explain(&refused).contains("private"), "{}", explain(&refused));
     }
 }
