@@ -46,6 +46,15 @@ export function reason(error: unknown): string {
   return ConnectError.from(error).findDetails(ErrorInfoSchema)[0]?.reason ?? "";
 }
 
+/** What the server says beside the sentence: the rule that refused, what helps, tasks in the way. */
+export function detail(error: unknown): { rule?: string; remedy?: string; code?: string; blocked_by_task_ids?: string[] } {
+  try {
+    return JSON.parse(ConnectError.from(error).findDetails(ErrorInfoSchema)[0]?.metadata["detail"] ?? "{}") as object;
+  } catch {
+    return {};
+  }
+}
+
 /** The fields that break rules, by the name the contract gives them (`name`, `task.title`). */
 export function violations(error: unknown): { field: string; message: string }[] {
   return ConnectError.from(error)

@@ -1,0 +1,16 @@
+import { definePage } from "@/lib/page";
+import { applyToBoards } from "./live";
+
+export default definePage({
+  routes: [
+    { path: "/boards/:boardId/settings/*?", load: () => import("./settings/settings") },
+    { path: "/boards/:boardId/*?", load: () => import("./board") },
+  ],
+  live: [
+    { types: ["*"], apply: applyToBoards },
+    { types: ["task."], invalidates: (event) => (event.taskId ? [["task", event.taskId, "activity"]] : []) },
+    { types: ["webhook_payload.", "board_webhook.", "board.webhook", "webhook.received"], invalidates: (event) => [["board-webhooks", event.boardId]] },
+    { types: ["custom_field."], invalidates: [["custom-fields"]] },
+    { types: ["tag."], invalidates: [["tags"]] },
+  ],
+});
