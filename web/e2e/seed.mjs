@@ -44,23 +44,20 @@ export async function seed({ tasks = 26, me = person() } = {}) {
   const made = [];
   const states = ["inbox", "inbox", "in_progress", "review", "done", "inbox", "in_progress", "done"];
   for (let n = 0; n < tasks; n += 1) {
-    const status = states[n % states.length];
+    // What waits for another task cannot be begun, nor given to anybody.
+    const waits = n % 6 === 5;
+    const status = waits ? "inbox" : states[n % states.length];
     const body = {
       title: TITLES[n % TITLES.length] + (n >= TITLES.length ? ` (part ${1 + Math.floor(n / TITLES.length)})` : ""),
       description: n % 3 === 0 ? "What has to be done:\n\n- look at the **last release**\n- ask support what hurt\n- write it down in `docs/launch.md`\n\nSee [the notes](https://example.com/notes)." : null,
       priority: ["medium", "high", "low", "medium"][n % 4],
       status,
       tag_ids: [tags[n % 4].id, ...(n % 5 === 0 ? [tags[(n + 1) % 4].id] : [])],
-      assigned_agent_id: status === "in_progress" || n % 4 === 1 ? agents[n % agents.length].id : null,
-      depends_on_task_ids: n % 6 === 5 ? [made[n - 5].id] : [],
+      assigned_agent_id: !waits && (status === "in_progress" || n % 4 === 1) ? agents[n % agents.length].id : null,
+      depends_on_task_ids: waits ? [made[n - 5].id] : [],
       due_at: n % 4 === 2 ? new Date(Date.now() + (n - 6) * 86400000).toISOString() : null,
     };
-    let task;
-    try {
-      task = await me.post(`/api/v1/boards/${board.id}/tasks`, body);
-    } catch {
-      task = await me.post(`/api/v1/boards/${board.id}/tasks`, { ...body, status: "inbox", depends_on_task_ids: [] });
-    }
+    const task = await me.post(`/api/v1/boards/${board.id}/tasks`, body);
     made.push(task);
   }
   for (const text of ["Started with the checklist of the last release.", "Support says the import was what hurt most. @lead shall we put it first?"]) {
@@ -70,6 +67,8 @@ export async function seed({ tasks = 26, me = person() } = {}) {
   await me.post(`/api/v1/boards/${board.id}/memory`, { content: "Good morning. Anything that blocks the launch?", tags: ["chat"] });
   await me.post(`/api/v1/boards/${board.id}/approvals`, {
     action_type: "send_email",
+    // Who asks cannot decide: an agent asks.
+    agent_id: agents[0].id,
     task_ids: [made[3].id],
     confidence: 78,
     lead_reasoning: "The mail goes to 4,200 customers; wording was checked by two agents.",

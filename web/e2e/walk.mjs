@@ -1,14 +1,16 @@
 // What journeys have in common: a signed-in page, pictures, accessibility, and that nothing went wrong unseen.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { wire } from "./proxy.mjs";
 import { person } from "./rest.mjs";
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-const URL_ = process.env.MC_URL;
 const TOKEN = process.env.MC_TOKEN;
 
-/** Walks a journey. It gets `open`, `shot`, `check`, `me`; whatever the page logs as an error, or asks of another origin, fails it. */
+/** Walks a journey. It gets `open`, `shot`, `check`, `look`, `me`, and `line`, which can be cut; whatever the page logs as an error, or asks of another origin, fails it. */
 export async function walk(browser, name, shots, journey) {
+  const line = await wire(process.env.MC_URL);
+  const URL_ = line.url;
   const troubles = [];
   const contexts = [];
   /** A browser of its own, signed in unless `token` is null. */
@@ -17,6 +19,7 @@ export async function walk(browser, name, shots, journey) {
     contexts.push(context);
     if (token) {
       await context.addInitScript((value) => {
+        if (location.protocol === "about:") return;
         if (!sessionStorage.getItem("seeded")) {
           localStorage.setItem("mc.token", value);
           sessionStorage.setItem("seeded", "1");
@@ -70,13 +73,14 @@ export async function walk(browser, name, shots, journey) {
   };
   let failure;
   try {
-    await journey({ open, shot, check, look, me: person(), url: URL_, token: TOKEN, browser });
+    await journey({ open, shot, check, look, me: person(), line, url: URL_, token: TOKEN, browser });
   } catch (error) {
     failure = error;
     let n = 0;
     for (const context of contexts) for (const page of context.pages()) await page.screenshot({ path: `${shots}${name}-failed-${(n += 1)}.png` }).catch(() => undefined);
   }
   for (const context of contexts) await context.close();
+  await line.cut();
   if (failure) throw new Error(`${failure.message}\n${troubles.join("\n")}`, { cause: failure });
   if (troubles.length > 0) throw new Error([...new Set(troubles)].join("\n"));
 }

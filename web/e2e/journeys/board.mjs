@@ -12,6 +12,7 @@ async function isIn(page, id, status) {
 }
 
 async function drag(page, id, status) {
+  await card(page, id).scrollIntoViewIfNeeded();
   const from = await card(page, id).boundingBox();
   const to = await page.locator(`[data-column="${status}"]`).boundingBox();
   await page.mouse.move(from.x + 40, from.y + 20);
@@ -201,7 +202,7 @@ export default async function board({ open, look, shot, check, url }) {
   await page.getByRole("dialog").getByRole("button", { name: "Create" }).click();
   await page.getByText("Orders of the shop").first().waitFor();
   const endpoint = await page.getByLabel("Address for the sender").textContent();
-  await fetch(url + new URL(endpoint).pathname, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ order: 4711 }) });
+  await fetch(process.env.MC_URL + new URL(endpoint).pathname, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ order: 4711 }) });
   await page.getByText('"order": 4711').or(page.getByText('{ "order": 4711 }')).first().waitFor();
   await look(page, "webhooks");
   await page.goto(url + path);

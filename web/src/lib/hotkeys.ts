@@ -56,7 +56,7 @@ let timer: ReturnType<typeof setTimeout> | undefined;
 function press(event: KeyboardEvent): void {
   if (event.defaultPrevented || event.altKey || event.isComposing) return;
   const pressed = name(event);
-  const quiet = isTyping(event.target) || document.querySelector("dialog[open]") !== null || document.querySelector("[popover]:popover-open[role=menu]") !== null;
+  const quiet = isTyping(event.target) || document.querySelector("dialog[open]") !== null || document.querySelector("[popover=auto]:popover-open") !== null;
   const both = first ? `${first} ${pressed}` : pressed;
   first = "";
   clearTimeout(timer);

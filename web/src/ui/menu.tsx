@@ -84,7 +84,6 @@ export function Menu({
       <button
         ref={trigger}
         type="button"
-        aria-label={label}
         aria-haspopup="menu"
         aria-expanded={open}
         aria-controls={open ? id : undefined}
@@ -99,6 +98,8 @@ export function Menu({
           setOpen(true);
         }}
       >
+        {/* The name begins with what it is and goes on with what is seen. */}
+        <span className="sr-only">{label} </span>
         {children}
       </button>
       {open && (

@@ -31,6 +31,7 @@ export function Picker({
   empty = t.nothingFound,
   onQuery,
   disabled,
+  prefix = true,
 }: {
   /** The name of the button and the list. */
   label: string;
@@ -45,6 +46,8 @@ export function Picker({
   /** For choices that the server searches. */
   onQuery?: (query: string) => void;
   disabled?: boolean;
+  /** The name of the button begins with the label; not where its text says that already. */
+  prefix?: boolean;
 }) {
   const [open, setOpen] = useState(false);
   const [query, setQuery] = useState("");
@@ -93,7 +96,6 @@ export function Picker({
       <button
         ref={trigger}
         type="button"
-        aria-label={label}
         aria-haspopup="listbox"
         aria-expanded={open}
         disabled={disabled}
@@ -102,6 +104,7 @@ export function Picker({
           if (Date.now() - closedAt.current > 150) setOpen(true);
         }}
       >
+        {prefix && <span className="sr-only">{label} </span>}
         {children}
       </button>
       {open && (
@@ -133,6 +136,7 @@ export function Picker({
                 role="option"
                 aria-selected={value.includes(choice.value)}
                 aria-disabled={choice.disabled || undefined}
+                onPointerDown={(event) => event.preventDefault()}
                 onPointerMove={() => setAt(index)}
                 onClick={() => choose(choice)}
                 className={cx("flex min-h-8 cursor-default items-center gap-2 rounded-sm px-2 py-1 aria-disabled:opacity-50", index === at && "bg-hover")}

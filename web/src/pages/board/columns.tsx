@@ -200,7 +200,7 @@ const ColumnView = memo(function ColumnView({
     estimateSize: () => 84,
     getItemKey: (index) => tasks[index]?.id ?? index,
     gap: 8,
-    paddingStart: 2,
+    paddingStart: 4,
     paddingEnd: 12,
     overscan: 6,
   });

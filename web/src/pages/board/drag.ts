@@ -59,6 +59,7 @@ export function useCardDrag(root: RefObject<HTMLElement | null>, scroller: RefOb
       document.body.append(ghost);
       card.setAttribute("data-dragged", "");
       document.documentElement.style.cursor = "grabbing";
+      document.documentElement.style.userSelect = "none";
       schedule();
     };
     const end = (dropped: boolean) => {
@@ -74,6 +75,7 @@ export function useCardDrag(root: RefObject<HTMLElement | null>, scroller: RefOb
       card?.removeAttribute("data-dragged");
       mark(null);
       document.documentElement.style.cursor = "";
+      document.documentElement.style.userSelect = "";
       [ghost, card] = [null, null];
       if (moved) {
         suppressClick = true;

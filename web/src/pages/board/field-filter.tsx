@@ -26,8 +26,8 @@ export function FieldFilter({ boardId, values, onChange, className }: { boardId:
   }, [data]);
   if (choices.length === 0 && values.length === 0) return null;
   return (
-    <Picker label={t.fields} multiple choices={choices} value={values} onChange={onChange} className={className}>
-      {values.length === 1 ? (values[0] ?? "").replace("=", ": ") : t.fields}
+    <Picker prefix={false} label={t.fields} multiple choices={choices} value={values} onChange={onChange} className={className}>
+      {values.length === 1 ? `${t.fields}: ${(values[0] ?? "").replace("=", " ")}` : t.fields}
     </Picker>
   );
 }

@@ -71,20 +71,20 @@ export function Toolbar({
         <Input ref={searchRef} type="search" aria-label={t.filterText} placeholder={t.filterText} value={text} onChange={(event) => setText(event.target.value)} className="w-44 pl-8" />
       </div>
       {list && (
-        <Picker label={t.statusLabel} multiple choices={statuses} value={filter.statuses} onChange={set("status")} className={chip(filter.statuses.length > 0)}>
+        <Picker prefix={false} label={t.statusLabel} multiple choices={statuses} value={filter.statuses} onChange={set("status")} className={chip(filter.statuses.length > 0)}>
           <ListFilter size={13} aria-hidden />
           {named(t.statusLabel, filter.statuses, statuses)}
         </Picker>
       )}
-      <Picker label={t.assignee} multiple choices={agents} value={filter.assignees} onChange={set("assignee")} className={chip(filter.assignees.length > 0)}>
+      <Picker prefix={false} label={t.assignee} multiple choices={agents} value={filter.assignees} onChange={set("assignee")} className={chip(filter.assignees.length > 0)}>
         {named(t.assignee, filter.assignees, agents)}
       </Picker>
       {tags.length > 0 && (
-        <Picker label={t.tags} multiple choices={tags} value={filter.tags} onChange={set("tag")} className={chip(filter.tags.length > 0)}>
+        <Picker prefix={false} label={t.tags} multiple choices={tags} value={filter.tags} onChange={set("tag")} className={chip(filter.tags.length > 0)}>
           {named(t.tags, filter.tags, tags)}
         </Picker>
       )}
-      <Picker label={t.priority} multiple choices={priorities} value={filter.priorities} onChange={set("priority")} className={chip(filter.priorities.length > 0)}>
+      <Picker prefix={false} label={t.priority} multiple choices={priorities} value={filter.priorities} onChange={set("priority")} className={chip(filter.priorities.length > 0)}>
         {named(t.priority, filter.priorities, priorities)}
       </Picker>
       <button type="button" aria-pressed={filter.blocked} onClick={() => change({ blocked: filter.blocked ? null : "1" })} className={chip(filter.blocked)}>

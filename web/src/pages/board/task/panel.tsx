@@ -185,6 +185,7 @@ function TaskView({
                 ))}
                 <Picker
                   label={t.addDependency}
+                  prefix={task.dependsOnTaskIds.length === 0}
                   multiple
                   choices={dependencies}
                   value={task.dependsOnTaskIds}
