@@ -10,6 +10,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use chassis::{
     Context,
     channel::Channel,
+    etag::IF_MATCH,
     identity::{CLIENT_ADDRESS, CLIENT_HEADERS, PRINCIPAL, REQUEST_ID, TRACEPARENT},
 };
 use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version, header, uri::PathAndQuery};
@@ -169,6 +170,9 @@ impl Target {
         }
         if let Some(trace) = &visit.traceparent {
             headers.insert(TRACEPARENT, trace.clone());
+        }
+        if let Some(seen) = &visit.if_match {
+            headers.insert(IF_MATCH, seen.clone());
         }
         let response = channel.send(request).await?;
         match Status::from_header_map(response.headers()) {

@@ -1,6 +1,6 @@
 //! How a gRPC status is said in HTTP: the one place that knows both.
 
-use std::{borrow::Cow, fmt::Write};
+use std::{borrow::Cow, collections::BTreeMap, fmt::Write};
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
@@ -17,6 +17,8 @@ use transcoder::{Loc, Problem};
 pub struct Fault {
     pub status: StatusCode,
     detail: Detail,
+    /// Typed details beside `detail`: `rule`, `missing`, `who`, ...
+    beside: BTreeMap<String, String>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -32,6 +34,8 @@ enum Detail {
 struct Answer<'a> {
     detail: &'a Detail,
     request_id: &'a str,
+    #[serde(flatten)]
+    beside: &'a BTreeMap<String, String>,
 }
 
 impl Fault {
@@ -40,6 +44,7 @@ impl Fault {
         Self {
             status,
             detail: Detail::Text(detail.into()),
+            beside: BTreeMap::new(),
             headers: Vec::new(),
         }
     }
@@ -49,6 +54,7 @@ impl Fault {
         Self {
             status: StatusCode::UNPROCESSABLE_ENTITY,
             detail: Detail::Problems(problems),
+            beside: BTreeMap::new(),
             headers: Vec::new(),
         }
     }
@@ -75,9 +81,17 @@ impl Fault {
             .and_then(|info| info.metadata.get(DETAIL_KEY))
             .and_then(|json| RawValue::from_string(json.clone()).ok())
             .map_or_else(|| Detail::Text(text(status, code)), Detail::Object);
+        let typed = info.map(|info| {
+            let given = info.metadata.iter();
+            given
+                .filter(|(key, _)| !matches!(key.as_str(), DETAIL_KEY | "request_id"))
+                .map(|(key, text)| (key.clone(), text.clone()))
+                .collect()
+        });
         let mut fault = Self {
             status: code,
             detail,
+            beside: typed.unwrap_or_default(),
             headers: Vec::new(),
         };
         if let Some(delay) = details.retry_info().and_then(|info| info.retry_delay) {
@@ -93,6 +107,7 @@ impl Fault {
         let body = serde_json::to_vec(&Answer {
             detail: &self.detail,
             request_id,
+            beside: &self.beside,
         })
         .unwrap_or_default();
         let mut response = json(self.status, body);
@@ -122,6 +137,7 @@ fn http_status(code: Code, reason: &str) -> StatusCode {
         Code::PermissionDenied => StatusCode::FORBIDDEN,
         Code::NotFound => StatusCode::NOT_FOUND,
         Code::FailedPrecondition if reason == "GONE" => StatusCode::GONE,
+        Code::Aborted if reason == "STALE" => StatusCode::PRECONDITION_FAILED,
         Code::Aborted | Code::AlreadyExists | Code::FailedPrecondition => StatusCode::CONFLICT,
         Code::OutOfRange => StatusCode::PAYLOAD_TOO_LARGE,
         Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
@@ -214,6 +230,7 @@ mod tests {
             (Kind::Denied, 403),
             (Kind::NotFound, 404),
             (Kind::Conflict, 409),
+            (Kind::Stale, 412),
             (Kind::Precondition, 409),
             (Kind::Gone, 410),
             (Kind::TooLarge, 413),
@@ -272,6 +289,21 @@ mod tests {
             (
                 409,
                 &json!({"message": "Task is blocked.", "code": "task_blocked_cannot_transition"})
+            )
+        );
+    }
+
+    #[tokio::test]
+    async fn typed_details_leave_the_detail_as_it_is() {
+        let refused = Error::new(Kind::Denied, "Not so.")
+            .beside("rule", "a_rule")
+            .beside("count", 2);
+        let (code, body, _) = answer(Error::from(Status::from(refused))).await;
+        assert_eq!(
+            (code, body),
+            (
+                403,
+                json!({"detail": "Not so.", "request_id": "r-1", "rule": "a_rule", "count": "2"})
             )
         );
     }

@@ -11,7 +11,10 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use chassis::identity::{REQUEST_ID, TRACEPARENT};
+use chassis::{
+    etag::IF_MATCH,
+    identity::{REQUEST_ID, TRACEPARENT},
+};
 use http::{HeaderMap, HeaderValue};
 use opentelemetry::{propagation::TextMapPropagator, trace::TraceContextExt};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
@@ -35,6 +38,8 @@ pub struct Visit {
     pub traceparent: Option<HeaderValue>,
     /// Where the request comes from.
     pub address: IpAddr,
+    /// The etags the caller has seen, for methods that honour them.
+    pub if_match: Option<HeaderValue>,
 }
 
 /// Left by a door in an answer: the route or method that was served, for metrics. Never the path: that would be one series per id.
@@ -59,6 +64,7 @@ pub async fn layer(State(edge): State<Arc<Edge>>, mut request: Request, next: Ne
             !edge.context.settings.otlp_endpoint.is_empty(),
         ),
         address: edge.proxies.client(peer, request.headers()),
+        if_match: request.headers().get(IF_MATCH).cloned(),
         id,
         id_header: id_header.clone(),
     };

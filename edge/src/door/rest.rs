@@ -162,6 +162,11 @@ fn write(route: &Route, wire: &[u8]) -> Result<Response, Fault> {
         response.headers_mut().remove(header::CONTENT_TYPE);
     }
     for (name, value) in headers {
+        let value = if name == header::ETAG {
+            format!("\"{value}\"")
+        } else {
+            value
+        };
         if let Ok(value) = HeaderValue::from_str(&value) {
             response.headers_mut().insert(name, value);
         }

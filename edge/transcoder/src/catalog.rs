@@ -78,6 +78,8 @@ pub struct MethodPlan {
     pub server_streaming: bool,
     /// Whether the request is a stream.
     pub client_streaming: bool,
+    /// Whether the method honours `If-Match`.
+    pub if_match: bool,
     /// The request message.
     pub input: Arc<Shape>,
     /// The answer, or one message of the stream.

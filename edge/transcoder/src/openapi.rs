@@ -151,6 +151,11 @@ fn parameters(route: &Route, schemas: &mut Schemas<'_>) -> Vec<Value> {
         let schema = json!({ "anyOf": [{ "type": "string" }, { "type": "null" }] });
         parameters.push(parameter("header", "Last-Event-ID", false, &field.comment, schema));
     }
+    if route.plan.if_match {
+        let schema = json!({ "anyOf": [{ "type": "string" }, { "type": "null" }] });
+        let comment = "The etag the caller has seen: the call is refused with 412 when the resource has changed since.";
+        parameters.push(parameter("header", "If-Match", false, comment, schema));
+    }
     parameters
 }
 
@@ -296,6 +301,9 @@ fn errors(route: &Route) -> Vec<(u16, &'static str)> {
     }
     if route.method != http::Method::GET {
         errors.push((409, "The state of the resource does not allow this."));
+    }
+    if route.plan.if_match {
+        errors.push((412, "The resource has changed since the etag in `If-Match`."));
     }
     errors.push((422, "Something in the request is not valid."));
     errors.push((429, "Too many requests; `Retry-After` says when to come back."));

@@ -114,6 +114,8 @@ pub(crate) struct Method {
     pub event: String,
     #[prost(message, repeated, tag = "4")]
     pub operations: Vec<Operation>,
+    #[prost(bool, tag = "5")]
+    pub if_match: bool,
 }
 
 /// `missioncontrol.options.v1.Field`.
@@ -159,6 +161,8 @@ pub(crate) struct Field {
     pub event_id: bool,
     #[prost(bool, tag = "18")]
     pub query: bool,
+    #[prost(bool, tag = "19")]
+    pub in_body: bool,
 }
 
 /// `missioncontrol.options.v1.Message`.

@@ -171,6 +171,8 @@ pub(crate) struct Rules {
     pub hidden: bool,
     pub event_id: bool,
     pub query: bool,
+    /// Beside its header, the field is in the body too.
+    pub in_body: bool,
 }
 
 /// A compiled field.
@@ -197,7 +199,7 @@ pub(crate) struct Field {
 impl Field {
     /// Whether the field is part of JSON bodies.
     pub(crate) fn in_json(&self) -> bool {
-        !self.rules.hidden && !self.rules.event_id && self.header.is_none()
+        !self.rules.hidden && !self.rules.event_id && (self.header.is_none() || self.rules.in_body)
     }
 
     /// Whether a request may say `null` for "not given".

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use chassis::{Error, Result, identity::uuid_of};
 use proto::{
     agent::v1::{
-        EnsureBoardLeadRequest, EnsureBoardLeadResponse, ListBoardAgentsRequest, LookupAgentsRequest,
-        LookupAgentsResponse, VerifyTokenRequest, VerifyTokenResponse,
+        Agent, EnsureBoardLeadRequest, EnsureBoardLeadResponse, ListBoardAgentsRequest, LookupAgentsRequest,
+        LookupAgentsResponse, LookupGatewayMainRequest, VerifyTokenRequest, VerifyTokenResponse,
         agent_directory_service_server::AgentDirectoryService,
     },
     identity::v1::Principal,
@@ -146,6 +146,19 @@ fn reply(rows: &[AgentRow]) -> Response<LookupAgentsResponse> {
 
 #[tonic::async_trait]
 impl AgentDirectoryService for Directory {
+    async fn lookup_gateway_main(&self, request: Request<LookupGatewayMainRequest>) -> Result<Response<Agent>, Status> {
+        let row = agents!(
+            "SELECT",
+            "FROM agent.agents AS a WHERE a.gateway_id = $1 AND a.board_id IS NULL AND a.deleting_at IS NULL",
+            uuid_of(&request.get_ref().gateway_id)?
+        )
+        .fetch_optional(self.app.store.pool())
+        .await
+        .map_err(Error::from)?
+        .ok_or_else(|| Error::not_found("The gateway has no main agent."))?;
+        Ok(Response::new(row.to_proto()))
+    }
+
     async fn verify_token(
         &self,
         request: Request<VerifyTokenRequest>,

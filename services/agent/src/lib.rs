@@ -20,6 +20,7 @@ mod git;
 mod heartbeat;
 mod notices;
 mod notify;
+mod onboarding;
 mod presence;
 mod provision;
 mod reconcile;
@@ -66,6 +67,7 @@ pub fn role(context: &Context) -> Result<Role> {
         .consumer(context, consumers::notices(&app))
         .consumer(context, boards::changes(&app))
         .consumer(context, chat::messages(&app))
+        .consumer(context, onboarding::messages(&app))
         .consumer(context, webhooks::receipts(&app))
         .task("agent-touches", move |stop| {
             presence::write_touches(touching.clone(), stop)

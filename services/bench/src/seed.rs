@@ -104,7 +104,7 @@ pub async fn agents(server: &Server, world: &World, count: i32) -> anyhow::Resul
 /// The query that a list of 200 tasks stands on: what the server asked last, with this board's values in place of its parameters.
 pub async fn tasks_query(server: &Server, board: &str) -> anyhow::Result<String> {
     let mut connection = PgConnection::connect(&server.database_url).await?;
-    let query: String = sqlx::query_scalar("SELECT query FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND query LIKE '%board.tasks%LIMIT $5 OFFSET $6%' LIMIT 1")
+    let query: String = sqlx::query_scalar("SELECT query FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND query LIKE '%board.tasks%LIMIT $11 OFFSET $12%' LIMIT 1")
         .fetch_one(&mut connection)
         .await
         .context("the query of the list was not found")?;
@@ -114,12 +114,20 @@ pub async fn tasks_query(server: &Server, board: &str) -> anyhow::Result<String>
         "NULL::text[]".into(),
         "NULL::uuid".into(),
         "false".into(),
+        "NULL::text".into(),
+        "NULL::text[]".into(),
+        "NULL::uuid[]".into(),
+        "NULL::uuid[]".into(),
+        "'{}'::text[]".into(),
+        "'{}'::text[]".into(),
         "200".into(),
         "0".into(),
     ];
+    // From the last one on: `$1` is the beginning of `$10`.
     Ok(values
         .iter()
         .enumerate()
+        .rev()
         .fold(query, |query, (index, value)| {
             query.replace(&format!("${}", index + 1), value)
         })

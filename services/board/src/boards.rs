@@ -1,8 +1,9 @@
 //! Boards: the work of one team of agents, with its rules.
 
 use chassis::{
-    Caller, Change, Error, Result,
+    Caller, Change, Error, Result, Tx,
     error::Violation,
+    etag::IfMatch,
     identity::{optional_uuid, uuid_of},
     message::{Mask, Page},
     moment, timestamp,
@@ -45,6 +46,8 @@ pub struct BoardRow {
     block_status_changes_with_pending_approval: bool,
     only_lead_can_change_status: bool,
     max_agents: i32,
+    /// Counts its changes.
+    revision: i64,
     created_at: OffsetDateTime,
     updated_at: OffsetDateTime,
 }
@@ -74,6 +77,7 @@ impl BoardRow {
             organization_id: self.organization_id.to_string(),
             created_at: Some(timestamp(self.created_at)),
             updated_at: Some(timestamp(self.updated_at)),
+            etag: self.revision.to_string(),
         }
     }
 
@@ -102,8 +106,35 @@ impl BoardRow {
         Self {
             gateway_id: None,
             updated_at: at,
+            revision: self.revision + 1,
             ..self.clone()
         }
+    }
+
+    /// What it is for.
+    pub fn description(&self) -> &str {
+        &self.description
+    }
+
+    /// Where its agents run.
+    pub fn gateway(&self) -> Option<Uuid> {
+        self.gateway_id
+    }
+
+    /// The board with a confirmed goal; refused when the goal is not whole.
+    pub fn with_goal(&self, goal: Goal) -> Result<Self> {
+        let row = Self {
+            board_type: goal.board_type,
+            objective: goal.objective,
+            success_metrics: goal.success_metrics,
+            target_date: goal.target_date,
+            goal_confirmed: true,
+            goal_source: Some(goal.source),
+            require_approval_for_done: goal.require_approval_for_done,
+            ..self.clone()
+        };
+        check_goal(&row)?;
+        Ok(row)
     }
 
     /// The group it is in.
@@ -116,6 +147,7 @@ impl BoardRow {
         Self {
             board_group_id: None,
             updated_at: at,
+            revision: self.revision + 1,
             ..self.clone()
         }
     }
@@ -142,7 +174,7 @@ macro_rules! select_boards {
             "SELECT id, organization_id, name, slug, description, gateway_id, board_group_id, board_type, objective, \
                success_metrics::text AS success_metrics, target_date, goal_confirmed, goal_source, require_approval_for_done, \
                require_review_before_done, comment_required_for_review, block_status_changes_with_pending_approval, \
-               only_lead_can_change_status, max_agents, created_at, updated_at \
+               only_lead_can_change_status, max_agents, revision, created_at, updated_at \
              FROM board.boards " + $tail
             $(, $argument)*
         )
@@ -158,7 +190,8 @@ pub fn not_found() -> Error {
 pub async fn facts(executor: impl PgExecutor<'_>, board: Uuid) -> Result<BoardFacts> {
     let row = sqlx::query!(
         "SELECT organization_id, gateway_id, require_approval_for_done, require_review_before_done, comment_required_for_review, \
-           block_status_changes_with_pending_approval, only_lead_can_change_status FROM board.boards WHERE id = $1",
+           block_status_changes_with_pending_approval, only_lead_can_change_status, \
+           EXISTS (SELECT FROM board.board_custom_fields f WHERE f.board_id = boards.id) AS \"has_fields!\" FROM board.boards WHERE id = $1",
         board
     )
     .fetch_optional(executor)
@@ -175,6 +208,7 @@ pub async fn facts(executor: impl PgExecutor<'_>, board: Uuid) -> Result<BoardFa
             block_status_changes_with_pending_approval: row.block_status_changes_with_pending_approval,
             only_lead_can_change_status: row.only_lead_can_change_status,
         },
+        has_fields: row.has_fields,
     })
 }
 
@@ -182,6 +216,14 @@ pub async fn facts(executor: impl PgExecutor<'_>, board: Uuid) -> Result<BoardFa
 pub async fn find(pool: &PgPool, board: Uuid) -> Result<BoardRow> {
     select_boards!("WHERE id = $1", board)
         .fetch_optional(pool)
+        .await?
+        .ok_or_else(not_found)
+}
+
+/// One board, locked against changes.
+pub async fn find_locked(connection: &mut PgConnection, board: Uuid) -> Result<BoardRow> {
+    select_boards!("WHERE id = $1 FOR NO KEY UPDATE", board)
+        .fetch_optional(connection)
         .await?
         .ok_or_else(not_found)
 }
@@ -208,7 +250,7 @@ pub async fn leave_group(connection: &mut PgConnection, group: Uuid, at: OffsetD
         .fetch_all(&mut *connection)
         .await?;
     sqlx::query!(
-        "UPDATE board.boards SET board_group_id = NULL, updated_at = $2 WHERE board_group_id = $1",
+        "UPDATE board.boards SET board_group_id = NULL, updated_at = $2, revision = revision + 1 WHERE board_group_id = $1",
         group,
         at
     )
@@ -232,15 +274,21 @@ pub async fn of_owners(
     .await?)
 }
 
-/// Deletes boards with everything on them.
-pub async fn remove(connection: &mut PgConnection, boards: &[Uuid]) -> Result<()> {
-    // Tasks first and in order, as changes of tasks lock them, so that neither waits for the other.
+/// Locks the tasks of boards that are to be deleted: before the boards and in order, as changes of tasks lock them, so that neither waits
+/// for the other.
+pub async fn lock_tasks(connection: &mut PgConnection, boards: &[Uuid]) -> Result<()> {
     sqlx::query!(
         "SELECT id FROM board.tasks WHERE board_id = ANY($1) ORDER BY id FOR UPDATE",
         boards
     )
-    .fetch_all(&mut *connection)
+    .fetch_all(connection)
     .await?;
+    Ok(())
+}
+
+/// Deletes boards with everything on them.
+pub async fn remove(connection: &mut PgConnection, boards: &[Uuid]) -> Result<()> {
+    lock_tasks(connection, boards).await?;
     sqlx::query!("DELETE FROM board.boards WHERE id = ANY($1)", boards)
         .execute(connection)
         .await?;
@@ -314,16 +362,25 @@ impl BoardService for Service {
     }
 
     async fn update_board(&self, request: Request<UpdateBoardRequest>) -> Result<Response<Board>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(self.change_board(&caller, request.into_inner()).await?))
+        let (caller, if_match) = (Caller::of(&request)?, IfMatch::of(&request));
+        Ok(Response::new(
+            self.change_board(&caller, request.into_inner(), &if_match).await?,
+        ))
     }
 
     async fn delete_board(&self, request: Request<DeleteBoardRequest>) -> Result<Response<Done>, Status> {
-        let caller = Caller::of(&request)?;
+        let (caller, if_match) = (Caller::of(&request)?, IfMatch::of(&request));
         let id = uuid_of(&request.get_ref().board_id)?;
-        let row = find(self.store.pool(), id).await?;
-        caller.may_write_board(row.organization_id, id)?;
+        let seen = find(self.store.pool(), id).await?;
+        caller.may_write_board(seen.organization_id, id)?;
         let mut tx = self.store.begin().await?;
+        lock_tasks(&mut tx, &[id]).await?;
+        let row = select_boards!("WHERE id = $1 FOR UPDATE", id)
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(Error::from)?
+            .ok_or_else(not_found)?;
+        if_match.check(&row.revision.to_string())?;
         remove(&mut tx, &[id]).await?;
         tx.record(
             &caller,
@@ -364,6 +421,7 @@ impl Service {
                 .unwrap_or(false),
             only_lead_can_change_status: request.only_lead_can_change_status.unwrap_or(false),
             max_agents: most_agents(request.max_agents.unwrap_or(1))?,
+            revision: 0,
             created_at: now,
             updated_at: now,
         };
@@ -411,7 +469,7 @@ impl Service {
         Ok(board)
     }
 
-    async fn change_board(&self, caller: &Caller, request: UpdateBoardRequest) -> Result<Board> {
+    async fn change_board(&self, caller: &Caller, request: UpdateBoardRequest, if_match: &IfMatch) -> Result<Board> {
         let id = uuid_of(&request.board_id)?;
         let mask = Mask::of(request.update_mask.as_ref());
         let gateway = match mask.field("gateway_id", request.gateway_id) {
@@ -430,10 +488,8 @@ impl Service {
                 .await?;
         }
         let mut tx = self.store.begin().await?;
-        let old = select_boards!("WHERE id = $1 FOR NO KEY UPDATE", id)
-            .fetch_optional(&mut *tx)
-            .await?
-            .ok_or_else(not_found)?;
+        let old = find_locked(&mut tx, id).await?;
+        if_match.check(&old.revision.to_string())?;
         let mut row = old.clone();
         row.gateway_id = gateway.or(row.gateway_id);
         row.name = mask.required("name", request.name)?.unwrap_or(row.name);
@@ -490,53 +546,79 @@ impl Service {
             ));
         }
         check_goal(&row)?;
-        row.updated_at = OffsetDateTime::now_utc().max(old.updated_at);
-        sqlx::query!(
-            "UPDATE board.boards SET name = $2, slug = $3, description = $4, gateway_id = $5, board_group_id = $6, board_type = $7, \
-               objective = $8, success_metrics = $9::text::json, target_date = $10, goal_confirmed = $11, goal_source = $12, \
-               require_approval_for_done = $13, require_review_before_done = $14, comment_required_for_review = $15, \
-               block_status_changes_with_pending_approval = $16, only_lead_can_change_status = $17, max_agents = $18, updated_at = $19 \
-             WHERE id = $1",
-            row.id,
-            row.name,
-            row.slug,
-            row.description,
-            row.gateway_id,
-            row.board_group_id,
-            row.board_type,
-            row.objective,
-            row.success_metrics,
-            row.target_date,
-            row.goal_confirmed,
-            row.goal_source,
-            row.require_approval_for_done,
-            row.require_review_before_done,
-            row.comment_required_for_review,
-            row.block_status_changes_with_pending_approval,
-            row.only_lead_can_change_status,
-            row.max_agents,
-            row.updated_at
-        )
-        .execute(&mut *tx)
-        .await?;
-        let (before, after) = (old.message(), row.message());
-        // Saving the same values again is no news.
-        if (Board {
-            updated_at: before.updated_at,
-            ..after.clone()
-        }) != before
-        {
-            tx.record(
-                caller,
-                row.change("board.updated", format!("Board updated: {}.", row.name))
-                    .before(&before)
-                    .after(&after),
-            )
-            .await?;
-        }
+        let board = save(&mut tx, caller, &old, row).await?;
         tx.commit().await?;
-        Ok(after)
+        Ok(board)
     }
+}
+
+/// Writes a changed board, and the event that tells of it when anything did change.
+pub async fn save(tx: &mut Tx, caller: &Caller, old: &BoardRow, mut row: BoardRow) -> Result<Board> {
+    row.updated_at = OffsetDateTime::now_utc().max(old.updated_at);
+    row.revision += 1;
+    sqlx::query!(
+        "UPDATE board.boards SET name = $2, slug = $3, description = $4, gateway_id = $5, board_group_id = $6, board_type = $7, \
+           objective = $8, success_metrics = $9::text::json, target_date = $10, goal_confirmed = $11, goal_source = $12, \
+           require_approval_for_done = $13, require_review_before_done = $14, comment_required_for_review = $15, \
+           block_status_changes_with_pending_approval = $16, only_lead_can_change_status = $17, max_agents = $18, updated_at = $19, \
+           revision = $20 \
+         WHERE id = $1",
+        row.id,
+        row.name,
+        row.slug,
+        row.description,
+        row.gateway_id,
+        row.board_group_id,
+        row.board_type,
+        row.objective,
+        row.success_metrics,
+        row.target_date,
+        row.goal_confirmed,
+        row.goal_source,
+        row.require_approval_for_done,
+        row.require_review_before_done,
+        row.comment_required_for_review,
+        row.block_status_changes_with_pending_approval,
+        row.only_lead_can_change_status,
+        row.max_agents,
+        row.updated_at,
+        row.revision
+    )
+    .execute(&mut **tx)
+    .await?;
+    let (before, after) = (old.message(), row.message());
+    // Saving the same values again is no news.
+    if (Board {
+        updated_at: before.updated_at,
+        etag: before.etag.clone(),
+        ..after.clone()
+    }) != before
+    {
+        tx.record(
+            caller,
+            row.change("board.updated", format!("Board updated: {}.", row.name))
+                .before(&before)
+                .after(&after),
+        )
+        .await?;
+    }
+    Ok(after)
+}
+
+/// A goal that a person confirmed.
+pub struct Goal {
+    /// `goal` or another kind.
+    pub board_type: String,
+    /// What is to be reached.
+    pub objective: Option<String>,
+    /// How success is measured: JSON text.
+    pub success_metrics: Option<String>,
+    /// Until when.
+    pub target_date: Option<OffsetDateTime>,
+    /// Where it comes from.
+    pub source: String,
+    /// A task becomes done only with a granted approval.
+    pub require_approval_for_done: bool,
 }
 
 fn description(text: &str) -> Result<String> {
@@ -554,7 +636,8 @@ fn most_agents(most: i32) -> Result<i32> {
     }
 }
 
-fn object(json: Option<Vec<u8>>) -> Result<Option<String>> {
+/// The text of success metrics.
+pub fn object(json: Option<Vec<u8>>) -> Result<Option<String>> {
     let wrong = || Error::invalid("success_metrics", "success_metrics must be a JSON object.");
     let Some(json) = json else { return Ok(None) };
     let text = String::from_utf8(json).map_err(|_| wrong())?;

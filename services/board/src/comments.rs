@@ -127,8 +127,8 @@ impl Service {
         }
         Err(
             Error::denied("Board leads can only comment during review, when mentioned, or on tasks they created.")
-                .with("rule", "lead_comment_scope")
-                .with(
+                .beside("rule", "lead_comment_scope")
+                .beside(
                     "remedy",
                     "Wait until the task is in review, or until somebody mentions you with @lead on it.",
                 ),
@@ -149,14 +149,17 @@ pub async fn insert(
     let (agent, user) = (caller.agent_id(), caller.user_id().ok());
     let author = caller.principal()?.name.clone();
     sqlx::query!(
-        "INSERT INTO board.comments (id, task_id, message, agent_id, user_id, author_name, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO board.comments (id, task_id, board_id, organization_id, message, agent_id, user_id, author_name, created_at) \
+         VALUES ($1, $2, $8, $9, $3, $4, $5, $6, $7)",
         id,
         task,
         message,
         agent,
         user,
         author,
-        at
+        at,
+        board.id,
+        board.organization
     )
     .execute(&mut **tx)
     .await

@@ -55,7 +55,7 @@ impl Handler for Departures {
 }
 
 impl Departures {
-    /// Boards and tags of organizations that are gone go too; boards of a gateway that is gone stay without one.
+    /// Boards, tags, custom fields and groups of organizations that are gone go too; boards of a gateway that is gone stay without one.
     async fn leave_boards(&self, tx: &mut Tx, organizations: &[Uuid], gateways: &[Uuid]) -> Result<Vec<Event>> {
         let caller = self.caller();
         let (gone, left): (Vec<_>, Vec<_>) = boards::of_owners(tx, organizations, gateways)
@@ -71,6 +71,12 @@ impl Departures {
             .execute(&mut **tx)
             .await?;
         sqlx::query!(
+            "DELETE FROM board.custom_fields WHERE organization_id = ANY($1)",
+            organizations
+        )
+        .execute(&mut **tx)
+        .await?;
+        sqlx::query!(
             "DELETE FROM board.board_groups WHERE organization_id = ANY($1)",
             organizations
         )
@@ -83,7 +89,7 @@ impl Departures {
         if !left.is_empty() {
             let now = OffsetDateTime::now_utc();
             sqlx::query!(
-                "UPDATE board.boards SET gateway_id = NULL, updated_at = $2 WHERE gateway_id = ANY($1)",
+                "UPDATE board.boards SET gateway_id = NULL, updated_at = $2, revision = revision + 1 WHERE gateway_id = ANY($1)",
                 gateways,
                 now
             )

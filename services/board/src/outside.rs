@@ -3,7 +3,8 @@
 use chassis::{Caller, Error, Result, channel::Peers, error::Kind};
 use proto::{
     agent::v1::{
-        Agent, ListBoardAgentsRequest, LookupAgentsRequest, agent_directory_service_client::AgentDirectoryServiceClient,
+        Agent, EnsureBoardLeadRequest, ListBoardAgentsRequest, LookupAgentsRequest, LookupGatewayMainRequest,
+        agent_directory_service_client::AgentDirectoryServiceClient,
     },
     approval::v1::{
         CheckTaskRequest, SummarizeBoardRequest, SummarizeBoardResponse, gate_service_client::GateServiceClient,
@@ -106,6 +107,44 @@ impl Outside {
             .find(|agent| agent.is_board_lead)
             .map(|agent| chassis::identity::uuid_of(&agent.id))
             .transpose()
+    }
+
+    /// The main agent of a gateway.
+    pub async fn gateway_main(&self, caller: &Caller, organization: Uuid, gateway: Uuid) -> Result<Agent> {
+        let peer = self.peers.as_service("agent", Some(organization), Some(caller));
+        let request = LookupGatewayMainRequest {
+            gateway_id: gateway.to_string(),
+        };
+        let answer = AgentDirectoryServiceClient::new(peer)
+            .lookup_gateway_main(request)
+            .await;
+        match answer.map_err(Error::from) {
+            Ok(agent) => Ok(agent.into_inner()),
+            Err(error) if error.kind() == Kind::NotFound => Err(Error::unprocessable(
+                "The board's gateway has no main agent yet. It is made when the gateway is registered: try again in a moment.",
+            )),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes a board's lead when it has none.
+    pub async fn ensure_lead(
+        &self,
+        organization: Uuid,
+        board: Uuid,
+        name: String,
+        identity_profile: Option<Vec<u8>>,
+    ) -> Result<()> {
+        let peer = self.peers.as_service("agent", Some(organization), None);
+        let request = EnsureBoardLeadRequest {
+            board_id: board.to_string(),
+            name,
+            identity_profile,
+        };
+        AgentDirectoryServiceClient::new(peer)
+            .ensure_board_lead(request)
+            .await?;
+        Ok(())
     }
 
     /// What an agent is to a board.

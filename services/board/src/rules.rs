@@ -209,18 +209,37 @@ pub struct Refusal {
     pub kind: Kind,
     /// What is wrong, for people and agents.
     pub message: String,
-    /// What is missing and who can bring it.
+    /// What is not there that the rule wants.
+    pub missing: &'static str,
+    /// Who can bring it: words of [`who`].
+    pub who: &'static [&'static str],
+    /// What to do about it.
     pub remedy: &'static str,
     /// Further keys of the detail that the contract names.
     pub extra: Vec<(&'static str, Value)>,
 }
 
+/// Who can fix what a rule misses.
+pub mod who {
+    /// A person who may write the board.
+    pub const PERSON: &str = "person_with_write_access";
+    /// The agent that leads the board.
+    pub const LEAD: &str = "board_lead";
+    /// The agent that has the task.
+    pub const ASSIGNEE: &str = "assignee";
+    /// Whoever asks, by asking differently.
+    pub const CALLER: &str = "caller";
+}
+
 impl Refusal {
     fn new(rule: &'static str, kind: Kind, message: impl Into<String>, remedy: &'static str) -> Self {
+        let (missing, who) = fix(rule);
         Self {
             rule,
             kind,
             message: message.into(),
+            missing,
+            who,
             remedy,
             extra: Vec::new(),
         }
@@ -258,14 +277,61 @@ impl Refusal {
     }
 }
 
+/// What a rule misses, and who can bring it.
+fn fix(rule: &str) -> (&'static str, &'static [&'static str]) {
+    match rule {
+        "task_blocked_cannot_transition" => (
+            "every task it depends on is done",
+            &[who::ASSIGNEE, who::LEAD, who::PERSON],
+        ),
+        "block_status_changes_with_pending_approval" => ("a decision of the pending approval", &[who::PERSON]),
+        "require_approval_for_done" => ("a granted approval that is linked to the task", &[who::PERSON]),
+        "require_review_before_done" | "lead_status_gate" => ("the task in review", &[who::ASSIGNEE, who::PERSON]),
+        "comment_required_for_review" => (
+            "a comment of whoever works on the task, since the work began",
+            &[who::ASSIGNEE, who::CALLER],
+        ),
+        "only_lead_can_change_status" => (
+            "the lead's or a person's change of the status",
+            &[who::LEAD, who::PERSON],
+        ),
+        "task_assignee_mismatch" => ("the assignment of the task to the caller", &[who::LEAD, who::PERSON]),
+        "task_update_field_forbidden" | "lead_field_gate" => {
+            ("a request without those fields", &[who::CALLER, who::PERSON])
+        }
+        "lead_comment_gate" => ("a comment of its own", &[who::CALLER]),
+        "lead_status_target_gate" => ("status done or inbox", &[who::CALLER]),
+        "lead_self_assignment" => ("a worker to assign", &[who::CALLER, who::PERSON]),
+        "assignee_unknown" | "assignee_on_another_board" => ("an agent of this board", &[who::CALLER]),
+        "task_done_dependencies" => ("the task out of done", &[who::LEAD, who::PERSON]),
+        "board_write_access" => ("the right to write the board", &["organization_admin"]),
+        _ => ("what the message says", &[who::CALLER]),
+    }
+}
+
+/// The contract has objects where there are further keys, and texts where there are none. Rule, what is missing and who can bring it are typed
+/// details in any case, and part of the objects.
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
-        let error = Self::new(refusal.kind, refusal.message);
-        let error = refusal
-            .extra
-            .into_iter()
-            .fold(error, |error, (key, value)| error.with(key, value));
-        error.with("rule", refusal.rule).with("remedy", refusal.remedy)
+        let mut error = Self::new(refusal.kind, refusal.message);
+        let is_object = !refusal.extra.is_empty();
+        for (key, value) in refusal.extra {
+            error = error.with(key, value);
+        }
+        for (key, text) in [
+            ("rule", refusal.rule),
+            ("missing", refusal.missing),
+            ("remedy", refusal.remedy),
+        ] {
+            error = error.beside(key, text);
+            if is_object {
+                error = error.with(key, text);
+            }
+        }
+        if is_object {
+            error = error.with("who", refusal.who.to_vec());
+        }
+        error.beside("who", refusal.who.join(","))
     }
 }
 
@@ -363,6 +429,47 @@ pub fn decide(actor: Actor, gates: Gates, task: &State, asked: &Asked, facts: &F
     }
     enter_review(actor, task, &mut next, facts)?;
     Ok(next)
+}
+
+/// The caller may read the board, but not write it.
+pub fn no_write_access() -> Refusal {
+    Refusal::new(
+        "board_write_access",
+        Kind::Denied,
+        "Board access denied",
+        "An owner or admin of the organization can grant write access to the board.",
+    )
+}
+
+/// Everything that stands against a request, in the order the real thing would meet it; empty when it would be carried out. After a refusal the
+/// obstacle is thought away and the same rules are asked again, until they agree, or refuse what nobody can clear for this caller.
+pub fn obstacles(actor: Actor, gates: Gates, task: &State, asked: &Asked, facts: &Facts) -> Result<Vec<Refusal>, Fact> {
+    let (mut gates, mut task, mut facts) = (gates, *task, facts.clone());
+    let mut found = Vec::new();
+    loop {
+        let outcome = admit(actor, gates, &task, asked)
+            .map_err(Stop::from)
+            .and_then(|()| decide(actor, gates, &task, asked, &facts));
+        let refusal = match outcome {
+            Ok(_) => return Ok(found),
+            Err(Stop::Needs(fact)) => return Err(fact),
+            Err(Stop::Refused(refusal)) => refusal,
+        };
+        let rule = refusal.rule;
+        found.push(refusal);
+        match (rule, actor) {
+            ("task_blocked_cannot_transition", _) => facts.blocked_by.clear(),
+            ("block_status_changes_with_pending_approval", _) => {
+                gates.block_status_changes_with_pending_approval = false
+            }
+            ("require_review_before_done", _) => gates.require_review_before_done = false,
+            ("require_approval_for_done", _) => gates.require_approval_for_done = false,
+            ("comment_required_for_review", _) => gates.comment_required_for_review = false,
+            ("only_lead_can_change_status", _) => gates.only_lead_can_change_status = false,
+            ("task_assignee_mismatch", Actor::Worker(agent)) => task.assignee = Some(agent),
+            _ => return Ok(found),
+        }
+    }
 }
 
 /// The state in which a task begins. The gates hold as if it were moved from the inbox.

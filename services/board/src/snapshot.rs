@@ -21,21 +21,25 @@ impl SnapshotService for Service {
         request: Request<GetBoardSnapshotRequest>,
     ) -> Result<Response<BoardSnapshot>, Status> {
         let caller = Caller::of(&request)?;
-        let board = uuid_of(&request.get_ref().board_id)?;
-        Ok(Response::new(self.snapshot(&caller, board).await?))
+        let (board, most) = (uuid_of(&request.get_ref().board_id)?, request.get_ref().task_limit);
+        Ok(Response::new(self.snapshot(&caller, board, most).await?))
     }
 }
 
 impl Service {
-    async fn snapshot(&self, caller: &Caller, board: Uuid) -> Result<BoardSnapshot> {
+    async fn snapshot(&self, caller: &Caller, board: Uuid, most: Option<i32>) -> Result<BoardSnapshot> {
         let board = boards::find(self.store.pool(), board).await?;
         let (organization, id) = (board.organization(), board.id());
         caller.may_read_board(organization, id)?;
         let tasks = async {
             let mut connection = self.store.pool().acquire().await?;
-            tasks::of_board(&mut connection, id).await
+            let counts = tasks::counts(&mut connection, id).await?;
+            Ok((
+                tasks::of_board(&mut connection, id, most.map(|most| most.max(0))).await?,
+                counts,
+            ))
         };
-        let (tasks, chat_messages, mut agents, approvals) = futures::try_join!(
+        let ((tasks, task_counts), chat_messages, mut agents, approvals) = futures::try_join!(
             tasks,
             memory::latest_chat(self.store.pool(), id, i64::from(MOST)),
             self.outside.agents_of_board(caller, organization, id),
@@ -69,6 +73,7 @@ impl Service {
             approvals: approvals.approvals,
             chat_messages,
             pending_approvals_count: counts.pending_approvals_count,
+            task_counts: Some(task_counts),
         })
     }
 }
@@ -96,5 +101,6 @@ fn card(task: Task, assignee: Option<String>, (approvals_count, approvals_pendin
         assignee,
         approvals_count,
         approvals_pending_count,
+        etag: task.etag,
     }
 }

@@ -35,6 +35,8 @@ pub enum Kind {
     NotFound,
     /// It clashes with what is there.
     Conflict,
+    /// It has changed since the caller looked at it.
+    Stale,
     /// A rule of the board or the state of things forbids it for now.
     Precondition,
     /// It existed and is switched off.
@@ -61,7 +63,7 @@ impl Kind {
             Self::Unauthenticated => Code::Unauthenticated,
             Self::Denied => Code::PermissionDenied,
             Self::NotFound => Code::NotFound,
-            Self::Conflict => Code::Aborted,
+            Self::Conflict | Self::Stale => Code::Aborted,
             Self::Precondition | Self::Gone => Code::FailedPrecondition,
             Self::TooLarge => Code::OutOfRange,
             Self::Limited => Code::ResourceExhausted,
@@ -81,6 +83,7 @@ impl Kind {
             Self::Denied => "DENIED",
             Self::NotFound => "NOT_FOUND",
             Self::Conflict => "CONFLICT",
+            Self::Stale => "STALE",
             Self::Precondition => "PRECONDITION",
             Self::Gone => "GONE",
             Self::TooLarge => "TOO_LARGE",
@@ -113,6 +116,8 @@ struct Inner {
     message: String,
     /// Further keys of the REST `detail` object, beside `message`.
     extra: Map<String, Value>,
+    /// Typed details beside the `detail`.
+    beside: Map<String, Value>,
     violations: Vec<Violation>,
     retry_after: Option<Duration>,
     source: Option<anyhow::Error>,
@@ -125,6 +130,7 @@ impl Error {
             kind,
             message: message.into(),
             extra: Map::new(),
+            beside: Map::new(),
             violations: Vec::new(),
             retry_after: None,
             source: None,
@@ -206,6 +212,14 @@ impl Error {
         self
     }
 
+    /// Adds a typed detail that leaves the REST `detail` as it is: a key of the `ErrorInfo` metadata, and of the REST body beside `detail`. Texts
+    /// travel as they are, everything else as JSON text.
+    #[must_use]
+    pub fn beside(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.0.beside.insert(key.to_owned(), value.into());
+        self
+    }
+
     /// Says when trying again can help.
     #[must_use]
     pub fn retry_after(mut self, delay: Duration) -> Self {
@@ -254,6 +268,13 @@ impl From<Error> for Status {
             detail.extend(inner.extra);
             metadata.insert(DETAIL_KEY.to_owned(), Value::Object(detail).to_string());
         }
+        for (key, value) in inner.beside {
+            let text = match value {
+                Value::String(text) => text,
+                value => value.to_string(),
+            };
+            metadata.insert(key, text);
+        }
         details.set_error_info(inner.kind.reason(), DOMAIN, metadata);
         for violation in inner.violations {
             details.add_bad_request_violation(violation.field, violation.message);
@@ -277,6 +298,7 @@ impl From<Status> for Error {
             Code::Unauthenticated => Kind::Unauthenticated,
             Code::PermissionDenied => Kind::Denied,
             Code::NotFound => Kind::NotFound,
+            Code::Aborted if reason == "STALE" => Kind::Stale,
             Code::Aborted | Code::AlreadyExists => Kind::Conflict,
             Code::FailedPrecondition if reason == "GONE" => Kind::Gone,
             Code::FailedPrecondition => Kind::Precondition,
@@ -293,6 +315,10 @@ impl From<Status> for Error {
         {
             detail.remove("message");
             error.0.extra = detail;
+        }
+        if let Some(info) = details.error_info() {
+            let beside = info.metadata.iter().filter(|(key, _)| *key != DETAIL_KEY);
+            error.0.beside = beside.map(|(key, text)| (key.clone(), text.clone().into())).collect();
         }
         if let Some(request) = details.bad_request() {
             error.0.violations = request

@@ -8,6 +8,7 @@ pub mod bus;
 pub mod channel;
 pub mod egress;
 pub mod error;
+pub mod etag;
 pub mod identity;
 pub mod live;
 pub mod message;

@@ -47,5 +47,6 @@ pub fn role(context: &Context) -> Result<Role> {
             peers,
         }))
         .consumer(context, consumers::board_deletions(&store))
+        .consumer(context, consumers::introductions(&store))
         .store(context, &store))
 }

@@ -197,6 +197,7 @@ impl Compiler {
                 hidden: options.hidden,
                 event_id: options.event_id,
                 query: options.query,
+                in_body: options.in_body,
             },
         })
     }

@@ -56,6 +56,7 @@ impl Builder {
             access,
             server_streaming: descriptor.is_server_streaming(),
             client_streaming: descriptor.is_client_streaming(),
+            if_match: method.if_match,
             input,
             output,
             description,

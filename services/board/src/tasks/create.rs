@@ -3,6 +3,7 @@
 use chassis::{
     Caller, Change, Error, Result,
     error::Kind,
+    etag::IfMatch,
     identity::{optional_uuid, uuid_of},
     moment,
     store::violates,
@@ -15,10 +16,10 @@ use super::{
     dependents::{self, Dependency},
     links,
     read::not_found,
-    rows::{TaskRow, load},
+    rows::{NO_VALUES, TaskRow, load},
 };
 use crate::{
-    Service, boards,
+    Service, boards, fields,
     rules::{self, Facts, Status, Stop},
 };
 
@@ -35,7 +36,7 @@ impl Service {
         let assignee = optional_uuid(request.assigned_agent_id.as_ref())?;
         let dependencies = links::unique(&request.depends_on_task_ids)?;
         let tag_ids = links::unique(&request.tag_ids)?;
-        links::check_custom_fields(request.custom_field_values.as_deref())?;
+        let given = fields::rules::given(request.custom_field_values.as_deref())?;
         let due_at = request.due_at.as_ref().map(moment).transpose()?;
         let now = OffsetDateTime::now_utc();
         let mut facts = Facts {
@@ -74,6 +75,7 @@ impl Service {
                 in_progress_at: None,
                 previous_in_progress_at: None,
                 last_worker_id: None,
+                revision: 0,
                 created_at: now,
                 updated_at: now,
                 depends_on: dependencies.clone(),
@@ -82,9 +84,17 @@ impl Service {
                 tag_names: tags.names,
                 tag_slugs: tags.slugs,
                 tag_colors: tags.colors,
-                total: 0,
+                custom: NO_VALUES.to_owned(),
             };
             row.apply(&state);
+            let values = if board.has_fields || !given.is_empty() {
+                let fields = fields::of_board(&mut tx, board.id).await?;
+                let values = fields::rules::settle(&fields, &given, None).map_err(Error::from)?;
+                row.custom = fields::shown(&fields, &values.iter().cloned().collect());
+                values
+            } else {
+                Vec::new()
+            };
             sqlx::query!(
                 "INSERT INTO board.tasks (id, board_id, title, description, status, priority, due_at, assigned_agent_id, created_by_user_id, \
                    created_by_agent_id, in_progress_at, last_worker_id, created_at, updated_at) \
@@ -112,6 +122,7 @@ impl Service {
             if !row.tag_ids.is_empty() {
                 links::replace_tags(&mut tx, row.id, &row.tag_ids).await?;
             }
+            fields::write(&mut tx, row.id, &values).await?;
             let task = row.message();
             let created = if caller.is_lead() {
                 "Task created by lead"
@@ -133,7 +144,7 @@ impl Service {
         Err(unsettled())
     }
 
-    pub(super) async fn delete(&self, caller: &Caller, request: &DeleteTaskRequest) -> Result<()> {
+    pub(super) async fn delete(&self, caller: &Caller, request: &DeleteTaskRequest, if_match: &IfMatch) -> Result<()> {
         let (board, task) = (uuid_of(&request.board_id)?, uuid_of(&request.task_id)?);
         let mut tx = self.store.begin().await?;
         super::update::lock_linked(&mut tx, board, task, None).await?;
@@ -142,6 +153,7 @@ impl Service {
             .filter(|loaded| loaded.board.id == board)
             .ok_or_else(not_found)?;
         caller.may_write_board(loaded.board.organization, board)?;
+        if_match.check(&loaded.row.etag())?;
         let waiting = if loaded.has_dependents {
             dependents::before(&mut tx, task).await?
         } else {

@@ -146,19 +146,6 @@ pub async fn replace_tags(connection: &mut PgConnection, task: Uuid, tags: &[Uui
     Ok(())
 }
 
-/// Refuses values of custom fields that the board does not have: it has none, since none can be defined.
-pub fn check_custom_fields(values: Option<&[u8]>) -> Result<()> {
-    let Some(values) = values else { return Ok(()) };
-    let given: Option<serde_json::Map<String, serde_json::Value>> = serde_json::from_slice(values)
-        .map_err(|_| Error::invalid("custom_field_values", "custom_field_values must be a JSON object."))?;
-    let mut keys: Vec<String> = given.unwrap_or_default().into_iter().map(|(key, _)| key).collect();
-    if keys.is_empty() {
-        return Ok(());
-    }
-    keys.sort();
-    Err(Error::unprocessable("Unknown custom field keys for this board.").with("unknown_field_keys", keys))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,19 +156,5 @@ mod tests {
         let given = [b.to_string(), a.to_string(), b.simple().to_string()];
         assert_eq!(unique(&given).unwrap(), [b, a]);
         assert!(unique(&["x".to_owned()]).is_err());
-    }
-
-    #[test]
-    fn custom_fields_that_no_board_has_are_refused_by_name() {
-        assert!(check_custom_fields(None).is_ok());
-        assert!(check_custom_fields(Some(b"{}")).is_ok());
-        assert!(check_custom_fields(Some(b"null")).is_ok());
-        assert!(check_custom_fields(Some(b"[]")).is_err());
-        assert_eq!(
-            check_custom_fields(Some(br#"{"b":1,"a":null}"#))
-                .unwrap_err()
-                .to_string(),
-            "Unknown custom field keys for this board."
-        );
     }
 }

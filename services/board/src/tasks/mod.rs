@@ -2,6 +2,7 @@
 
 mod create;
 mod dependents;
+mod explain;
 mod links;
 mod overview;
 mod read;
@@ -10,20 +11,21 @@ mod update;
 
 use std::pin::Pin;
 
-use chassis::Caller;
+use chassis::{Caller, etag::IfMatch};
 use futures::Stream;
 use proto::{
     board::v1::{
-        AssignTaskRequest, CreateTaskCommentRequest, CreateTaskRequest, DeleteTaskRequest, GetTaskRequest,
-        ListTaskCommentsRequest, ListTaskCommentsResponse, ListTasksRequest, ListTasksResponse, Task, TaskComment,
-        TaskEvent, UpdateTaskRequest, WatchTasksRequest, task_service_server::TaskService,
+        AssignTaskRequest, CountTasksRequest, CountTasksResponse, CreateTaskCommentRequest, CreateTaskRequest,
+        DeleteTaskRequest, ExplainTransitionRequest, GetTaskRequest, ListTaskCommentsRequest, ListTaskCommentsResponse,
+        ListTasksRequest, ListTasksResponse, Task, TaskComment, TaskEvent, TransitionExplanation, UpdateTaskRequest,
+        WatchTasksRequest, task_service_server::TaskService,
     },
     common::v1::Ok as Done,
 };
 use tonic::{Request, Response, Status};
 
-pub use overview::{foremost, of_board};
-pub use rows::{BoardFacts, Loaded, TaskRow, load, rows_by_id, rows_of_agents};
+pub use overview::{counts, foremost, of_board};
+pub use rows::{BoardFacts, Loaded, NO_VALUES, TaskRow, load, rows_by_id, rows_of_agents};
 
 use crate::Service;
 
@@ -34,6 +36,11 @@ impl TaskService for Service {
     async fn list_tasks(&self, request: Request<ListTasksRequest>) -> Result<Response<ListTasksResponse>, Status> {
         let caller = Caller::of(&request)?;
         Ok(Response::new(self.list(&caller, request.into_inner()).await?))
+    }
+
+    async fn count_tasks(&self, request: Request<CountTasksRequest>) -> Result<Response<CountTasksResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(self.count(&caller, request.get_ref()).await?))
     }
 
     async fn create_task(&self, request: Request<CreateTaskRequest>) -> Result<Response<Task>, Status> {
@@ -47,24 +54,29 @@ impl TaskService for Service {
     }
 
     async fn update_task(&self, request: Request<UpdateTaskRequest>) -> Result<Response<Task>, Status> {
+        let (caller, if_match) = (Caller::of(&request)?, IfMatch::of(&request));
+        let change = update::Change::of(request.into_inner())?;
+        Ok(Response::new(self.update(&caller, change, &if_match).await?))
+    }
+
+    async fn explain_transition(
+        &self,
+        request: Request<ExplainTransitionRequest>,
+    ) -> Result<Response<TransitionExplanation>, Status> {
         let caller = Caller::of(&request)?;
-        Ok(Response::new(
-            self.update(&caller, update::Change::of(request.into_inner())?).await?,
-        ))
+        Ok(Response::new(self.explain(&caller, request.get_ref()).await?))
     }
 
     async fn delete_task(&self, request: Request<DeleteTaskRequest>) -> Result<Response<Done>, Status> {
-        let caller = Caller::of(&request)?;
-        self.delete(&caller, &request.into_inner()).await?;
+        let (caller, if_match) = (Caller::of(&request)?, IfMatch::of(&request));
+        self.delete(&caller, &request.into_inner(), &if_match).await?;
         Ok(Response::new(Done { ok: true }))
     }
 
     async fn assign_task(&self, request: Request<AssignTaskRequest>) -> Result<Response<Task>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(
-            self.update(&caller, update::Change::assignment(&request.into_inner())?)
-                .await?,
-        ))
+        let (caller, if_match) = (Caller::of(&request)?, IfMatch::of(&request));
+        let change = update::Change::assignment(&request.into_inner())?;
+        Ok(Response::new(self.update(&caller, change, &if_match).await?))
     }
 
     async fn list_task_comments(

@@ -5,63 +5,262 @@ use chassis::{
     identity::{optional_uuid, uuid_of},
     message::Page,
 };
-use proto::board::v1::{GetTaskRequest, ListTasksRequest, ListTasksResponse, Task};
+use proto::{
+    board::v1::{
+        BoardTaskCounts, CountTasksRequest, CountTasksResponse, GetTaskRequest, ListTasksRequest, ListTasksResponse,
+        Task, TaskOrder,
+    },
+    identity::v1::PrincipalKind,
+};
+use sqlx::PgConnection;
+use uuid::Uuid;
 
-use super::rows::{load, select_tasks, with_links};
-use crate::{Service, boards, rules::Status};
+use super::rows::{TaskRow, load, select_tasks, with_links};
+use crate::{
+    Service, boards,
+    fields::{self, Wanted},
+    rules::Status,
+};
 
-impl Service {
-    /// The page's rows come with their count and the board's organization, so that a page costs two queries: tasks, and their links.
-    pub(super) async fn list(&self, caller: &Caller, request: ListTasksRequest) -> Result<ListTasksResponse> {
-        let board = uuid_of(&request.board_id)?;
-        let page = Page::of(request.limit, request.offset)?;
-        let assignee = optional_uuid(request.assigned_agent_id.as_ref())?;
-        let statuses = statuses(request.status.as_deref())?;
-        let unassigned = request.unassigned == Some(true);
-        let mut connection = self.store.pool().acquire().await?;
-        let rows = select_tasks!(
-            "(SELECT s.*, count(*) OVER () AS total FROM board.tasks s WHERE s.board_id = $1 AND ($2::text[] IS NULL OR s.status = ANY($2)) \
+/// A list of tasks: `$board`'s that fit `$filter`, one page in an order of `s`, repeated outside as one of `t`.
+macro_rules! select_page {
+    ($inner:tt, $outer:tt, $board:expr, $filter:expr, $page:expr) => {
+        select_tasks!(
+            ["(SELECT s.* FROM board.tasks s WHERE s.board_id = $1 AND ($2::text[] IS NULL OR s.status = ANY($2)) \
                 AND ($3::uuid IS NULL OR s.assigned_agent_id = $3) AND (NOT $4 OR s.assigned_agent_id IS NULL) \
-              ORDER BY s.created_at DESC, s.id DESC LIMIT $5 OFFSET $6)",
-            "ORDER BY t.created_at DESC, t.id DESC",
-            board,
-            statuses.as_deref() as _,
-            assignee,
-            unassigned,
-            i64::from(page.limit),
-            i64::from(page.offset)
+                AND ($5::text IS NULL OR s.title ILIKE $5 OR s.description ILIKE $5) AND ($6::text[] IS NULL OR s.priority = ANY($6)) \
+                AND ($7::uuid[] IS NULL OR EXISTS (SELECT FROM board.task_tags l WHERE l.task_id = s.id AND l.tag_id = ANY($7))) \
+                AND ($8::uuid[] IS NULL OR NOT EXISTS ( \
+                  SELECT FROM unnest($8::uuid[], $9::text[], $10::text[]) AS w (field, fallback, wanted) \
+                  LEFT JOIN board.task_custom_field_values v ON v.task_id = s.id AND v.custom_field_id = w.field \
+                  WHERE (CASE WHEN v.task_id IS NULL THEN w.fallback ELSE v.value #>> '{}' END) IS DISTINCT FROM w.wanted \
+                )) ORDER BY " + $inner + " LIMIT $11 OFFSET $12)"],
+            $outer,
+            $board,
+            $filter.statuses.as_deref() as _,
+            $filter.assignee,
+            $filter.unassigned,
+            $filter.text.as_deref(),
+            $filter.priorities.as_deref() as _,
+            $filter.tags.as_deref() as _,
+            $filter.fields.as_deref() as _,
+            &$filter.defaults as _,
+            &$filter.wanted,
+            i64::from($page.limit),
+            i64::from($page.offset)
         )
-        .fetch_all(&mut *connection)
-        .await?;
-        let total = if let Some(first) = rows.first() {
-            caller.may_read_board(first.organization_id, board)?;
-            first.total
-        } else {
-            // Nothing to take them from: ask for the organization and the count.
-            let board = boards::facts(&mut *connection, board).await?;
-            caller.may_read_board(board.organization, board.id)?;
-            if page.offset == 0 {
-                0
-            } else {
-                sqlx::query_scalar!(
-                    "SELECT count(*) AS \"count!\" FROM board.tasks s WHERE s.board_id = $1 AND ($2::text[] IS NULL OR s.status = ANY($2)) \
-                       AND ($3::uuid IS NULL OR s.assigned_agent_id = $3) AND (NOT $4 OR s.assigned_agent_id IS NULL)",
-                    board.id,
-                    statuses.as_deref() as _,
-                    assignee,
-                    unassigned
+    };
+}
+
+/// Which tasks a list has; `None` is no filter.
+struct Filter {
+    statuses: Option<Vec<String>>,
+    assignee: Option<Uuid>,
+    unassigned: bool,
+    /// A pattern of `LIKE`.
+    text: Option<String>,
+    priorities: Option<Vec<String>>,
+    tags: Option<Vec<Uuid>>,
+    fields: Option<Vec<Uuid>>,
+    defaults: Vec<Option<String>>,
+    wanted: Vec<String>,
+}
+
+impl Filter {
+    fn of(request: &ListTasksRequest, wanted: Wanted) -> Result<Self> {
+        let tags = request
+            .tag_ids
+            .iter()
+            .map(|id| uuid_of(id))
+            .collect::<Result<Vec<_>>>()?;
+        Ok(Self {
+            statuses: statuses(request.status.as_deref())?,
+            assignee: optional_uuid(request.assigned_agent_id.as_ref())?,
+            unassigned: request.unassigned == Some(true),
+            text: request
+                .q
+                .as_deref()
+                .map(str::trim)
+                .filter(|text| !text.is_empty())
+                .map(containing),
+            priorities: Some(request.priority.clone()).filter(|words| !words.is_empty()),
+            tags: Some(tags).filter(|tags| !tags.is_empty()),
+            fields: Some(wanted.fields).filter(|fields| !fields.is_empty()),
+            defaults: wanted.defaults,
+            wanted: wanted.texts,
+        })
+    }
+
+    /// One page of a board's tasks.
+    async fn page(
+        &self,
+        connection: &mut PgConnection,
+        board: Uuid,
+        order: TaskOrder,
+        page: Page,
+    ) -> Result<Vec<TaskRow>> {
+        let rows = match order {
+            TaskOrder::Unspecified | TaskOrder::Newest => {
+                select_page!(
+                    "s.created_at DESC, s.id DESC",
+                    "ORDER BY t.created_at DESC, t.id DESC",
+                    board,
+                    self,
+                    page
                 )
-                .fetch_one(&mut *connection)
+                .fetch_all(&mut *connection)
+                .await?
+            }
+            TaskOrder::Oldest => {
+                select_page!(
+                    "s.created_at, s.id",
+                    "ORDER BY t.created_at, t.id",
+                    board,
+                    self,
+                    page
+                )
+                .fetch_all(&mut *connection)
+                .await?
+            }
+            TaskOrder::Updated => {
+                select_page!(
+                    "s.updated_at DESC, s.id DESC",
+                    "ORDER BY t.updated_at DESC, t.id DESC",
+                    board,
+                    self,
+                    page
+                )
+                .fetch_all(&mut *connection)
+                .await?
+            }
+            TaskOrder::Due => {
+                select_page!(
+                    "s.due_at NULLS LAST, s.created_at DESC, s.id DESC",
+                    "ORDER BY t.due_at NULLS LAST, t.created_at DESC, t.id DESC",
+                    board,
+                    self,
+                    page
+                )
+                .fetch_all(&mut *connection)
+                .await?
+            }
+            TaskOrder::Priority => {
+                select_page!(
+                    "array_position(ARRAY['high', 'medium', 'low'], s.priority) NULLS LAST, s.created_at DESC, s.id DESC",
+                    "ORDER BY array_position(ARRAY['high', 'medium', 'low'], t.priority) NULLS LAST, t.created_at DESC, t.id DESC",
+                    board,
+                    self,
+                    page
+                )
+                .fetch_all(&mut *connection)
                 .await?
             }
         };
-        let rows = with_links(&mut connection, rows).await?;
+        with_links(connection, rows).await
+    }
+
+    /// How many tasks of a board fit.
+    async fn count(&self, connection: &mut PgConnection, board: Uuid) -> Result<i64> {
+        Ok(sqlx::query_scalar!(
+            "SELECT count(*) AS \"count!\" FROM board.tasks s WHERE s.board_id = $1 AND ($2::text[] IS NULL OR s.status = ANY($2)) \
+                AND ($3::uuid IS NULL OR s.assigned_agent_id = $3) AND (NOT $4 OR s.assigned_agent_id IS NULL) \
+                AND ($5::text IS NULL OR s.title ILIKE $5 OR s.description ILIKE $5) AND ($6::text[] IS NULL OR s.priority = ANY($6)) \
+                AND ($7::uuid[] IS NULL OR EXISTS (SELECT FROM board.task_tags l WHERE l.task_id = s.id AND l.tag_id = ANY($7))) \
+                AND ($8::uuid[] IS NULL OR NOT EXISTS ( \
+                  SELECT FROM unnest($8::uuid[], $9::text[], $10::text[]) AS w (field, fallback, wanted) \
+                  LEFT JOIN board.task_custom_field_values v ON v.task_id = s.id AND v.custom_field_id = w.field \
+                  WHERE (CASE WHEN v.task_id IS NULL THEN w.fallback ELSE v.value #>> '{}' END) IS DISTINCT FROM w.wanted \
+                ))",
+            board,
+            self.statuses.as_deref() as _,
+            self.assignee,
+            self.unassigned,
+            self.text.as_deref(),
+            self.priorities.as_deref() as _,
+            self.tags.as_deref() as _,
+            self.fields.as_deref() as _,
+            &self.defaults as _,
+            &self.wanted
+        )
+        .fetch_one(connection)
+        .await?)
+    }
+}
+
+/// The pattern of texts that contain this one, whatever characters it has.
+fn containing(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len() + 2);
+    pattern.push('%');
+    for c in text.chars() {
+        if matches!(c, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern.push('%');
+    pattern
+}
+
+impl Service {
+    /// A page costs two queries, tasks and their links, and a third for the count when the page is full.
+    pub(super) async fn list(&self, caller: &Caller, request: ListTasksRequest) -> Result<ListTasksResponse> {
+        let board = uuid_of(&request.board_id)?;
+        let page = Page::of(request.limit, request.offset)?;
+        let mut connection = self.store.pool().acquire().await?;
+        let facts = boards::facts(&mut *connection, board).await?;
+        caller.may_read_board(facts.organization, board)?;
+        let wanted = fields::wanted(&mut connection, board, &request.custom_field).await?;
+        let filter = Filter::of(&request, wanted)?;
+        let rows = filter.page(&mut connection, board, request.order(), page).await?;
+        let seen = i64::from(page.offset) + i64::try_from(rows.len()).unwrap_or(i64::MAX);
+        // A page that is not full ends the list; only full ones, and those beyond the end, need the count.
+        let ends = rows.len() < usize::try_from(page.limit).unwrap_or(0) && (!rows.is_empty() || page.offset == 0);
+        let total = if ends {
+            seen
+        } else {
+            filter.count(&mut connection, board).await?
+        };
         Ok(ListTasksResponse {
-            items: rows.iter().map(super::TaskRow::message).collect(),
+            items: rows.iter().map(TaskRow::message).collect(),
             total: i32::try_from(total).unwrap_or(i32::MAX),
             limit: page.limit,
             offset: page.offset,
         })
+    }
+
+    /// How many tasks every board has that the caller may read.
+    pub(super) async fn count(&self, caller: &Caller, request: &CountTasksRequest) -> Result<CountTasksResponse> {
+        let readable = match caller.kind() {
+            PrincipalKind::Agent => caller.agent_board().map(|board| vec![board]),
+            _ => caller.readable_boards()?,
+        };
+        let rows = sqlx::query!(
+            "SELECT b.id, c.inbox AS \"inbox!\", c.in_progress AS \"in_progress!\", c.review AS \"review!\", c.done AS \"done!\", \
+               (SELECT count(*) FROM board.tasks o WHERE o.board_id = b.id AND o.due_at < now() AND o.status <> 'done') AS \"overdue!\" \
+             FROM board.boards b CROSS JOIN LATERAL ( \
+               SELECT count(*) FILTER (WHERE t.status = 'inbox') AS inbox, count(*) FILTER (WHERE t.status = 'in_progress') AS in_progress, \
+                 count(*) FILTER (WHERE t.status = 'review') AS review, count(*) FILTER (WHERE t.status = 'done') AS done \
+               FROM board.tasks t WHERE t.board_id = b.id \
+             ) c \
+             WHERE b.organization_id = $1 AND ($2::uuid[] IS NULL OR b.id = ANY($2)) AND ($3::uuid IS NULL OR b.board_group_id = $3) \
+             ORDER BY lower(b.name), b.created_at DESC, b.id",
+            caller.organization()?,
+            readable.as_deref() as _,
+            optional_uuid(request.board_group_id.as_ref())?
+        )
+        .fetch_all(self.store.pool())
+        .await?;
+        let number = |count: i64| i32::try_from(count).unwrap_or(i32::MAX);
+        let items = rows.into_iter().map(|row| BoardTaskCounts {
+            board_id: row.id.to_string(),
+            inbox: number(row.inbox),
+            in_progress: number(row.in_progress),
+            review: number(row.review),
+            done: number(row.done),
+            overdue: number(row.overdue),
+            total: number(row.inbox + row.in_progress + row.review + row.done),
+        });
+        Ok(CountTasksResponse { items: items.collect() })
     }
 
     pub(super) async fn get(&self, caller: &Caller, request: &GetTaskRequest) -> Result<Task> {
@@ -97,6 +296,13 @@ fn statuses(filter: Option<&str>) -> Result<Option<Vec<String>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_is_looked_for_as_it_is() {
+        for (text, pattern) in [("a b", "%a b%"), ("50%", "%50\\%%"), ("a_b\\", "%a\\_b\\\\%")] {
+            assert_eq!(containing(text), pattern);
+        }
+    }
 
     #[test]
     fn status_filters_are_lists_of_known_words() {

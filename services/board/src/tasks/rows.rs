@@ -8,7 +8,10 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::rules::{Gates, State, Status};
+use crate::{
+    fields::rules::object,
+    rules::{Gates, State, Status},
+};
 
 /// A task with its links.
 #[derive(Clone, Debug)]
@@ -26,6 +29,8 @@ pub struct TaskRow {
     pub in_progress_at: Option<OffsetDateTime>,
     pub previous_in_progress_at: Option<OffsetDateTime>,
     pub last_worker_id: Option<Uuid>,
+    /// Counts its changes.
+    pub revision: i64,
     pub created_at: OffsetDateTime,
     pub updated_at: OffsetDateTime,
     /// Dependencies, in their order.
@@ -36,8 +41,8 @@ pub struct TaskRow {
     pub tag_names: Vec<String>,
     pub tag_slugs: Vec<String>,
     pub tag_colors: Vec<String>,
-    /// Rows of the whole list, where a page of it is read.
-    pub total: i64,
+    /// Values of the board's custom fields, as a JSON object.
+    pub custom: String,
 }
 
 impl TaskRow {
@@ -65,6 +70,11 @@ impl TaskRow {
         self.in_progress_at = state.in_progress_at;
         self.previous_in_progress_at = state.previous_in_progress_at;
         self.last_worker_id = state.last_worker;
+    }
+
+    /// Names this state of the task.
+    pub fn etag(&self) -> String {
+        self.revision.to_string()
     }
 
     /// The task as the API shows it. A finished task is never shown as blocked.
@@ -102,8 +112,8 @@ impl TaskRow {
                     color: color.clone(),
                 })
                 .collect(),
-            // No custom fields can be defined yet, so that every board has none.
-            custom_field_values: Some(b"{}".to_vec()),
+            custom_field_values: Some(self.custom.clone().into_bytes()),
+            etag: self.etag(),
         }
     }
 }
@@ -120,6 +130,8 @@ pub struct BoardFacts {
     pub organization: Uuid,
     pub gateway: Option<Uuid>,
     pub gates: Gates,
+    /// Whether its tasks have custom fields.
+    pub has_fields: bool,
 }
 
 /// A task with what decides about it.
@@ -134,15 +146,17 @@ pub struct Loaded {
     pub worker_commented: bool,
 }
 
-/// Selects [`TaskRow`]s, still without their links, from `$from`, a table or subquery with all columns of `board.tasks` and a `total`,
-/// called `t`.
+/// Values of a task whose board has no custom fields.
+pub const NO_VALUES: &str = "{}";
+
+/// Selects [`TaskRow`]s, still without their links, from `$from`, a table or subquery with all columns of `board.tasks`, called `t`; it may
+/// be several texts to be joined.
 macro_rules! select_tasks {
-    ($from:tt, $tail:tt $(, $argument:expr)*) => {
+    ([$($from:tt)+], $tail:tt $(, $argument:expr)*) => {
         sqlx::query!(
             "SELECT t.id, t.board_id, b.organization_id, t.title, t.description, t.status, t.priority, t.due_at, t.assigned_agent_id, \
-               t.created_by_user_id, t.in_progress_at, t.previous_in_progress_at, t.last_worker_id, t.created_at, t.updated_at, \
-               t.total AS \"total!\" \
-             FROM " + $from + " AS t JOIN board.boards b ON b.id = t.board_id " + $tail
+               t.created_by_user_id, t.in_progress_at, t.previous_in_progress_at, t.last_worker_id, t.revision, t.created_at, t.updated_at \
+             FROM " + $($from)+ + " AS t JOIN board.boards b ON b.id = t.board_id " + $tail
             $(, $argument)*
         )
         .map(|row| $crate::tasks::TaskRow {
@@ -159,6 +173,7 @@ macro_rules! select_tasks {
             in_progress_at: row.in_progress_at,
             previous_in_progress_at: row.previous_in_progress_at,
             last_worker_id: row.last_worker_id,
+            revision: row.revision,
             created_at: row.created_at,
             updated_at: row.updated_at,
             depends_on: Vec::new(),
@@ -167,33 +182,67 @@ macro_rules! select_tasks {
             tag_names: Vec::new(),
             tag_slugs: Vec::new(),
             tag_colors: Vec::new(),
-            total: row.total,
+            custom: $crate::tasks::NO_VALUES.to_owned(),
         })
     };
 }
 pub(super) use select_tasks;
 
-/// Reads the links of tasks, all of them at once: cheaper for a page of tasks than arrays that are built row by row.
+/// A custom field of a board, as its tasks show it.
+struct Shown {
+    id: Uuid,
+    key: String,
+    default: Option<String>,
+}
+
+/// Reads the links and custom values of tasks, all of them at once: cheaper for a page of tasks than arrays that are built row by row.
 pub async fn with_links(connection: &mut PgConnection, mut rows: Vec<TaskRow>) -> Result<Vec<TaskRow>> {
     if rows.is_empty() {
         return Ok(rows);
     }
     let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+    let mut boards: Vec<Uuid> = rows.iter().map(|row| row.board_id).collect();
+    boards.sort_unstable();
+    boards.dedup();
     let links = sqlx::query!(
-        "SELECT l.task_id AS \"task_id!\", l.position AS \"position!\", p.id AS \"id!\", p.status <> 'done' AS undone, \
-           NULL AS name, NULL AS slug, NULL AS color \
+        "SELECT 0 AS \"kind!\", l.task_id AS \"owner!\", l.position AS \"position!\", p.id AS \"id!\", p.status <> 'done' AS undone, \
+           NULL AS first, NULL AS second, NULL AS third \
          FROM board.task_dependencies l JOIN board.tasks p ON p.id = l.depends_on_task_id WHERE l.task_id = ANY($1) \
          UNION ALL \
-         SELECT l.task_id, l.position, k.id, NULL, k.name, k.slug, k.color \
+         SELECT 1, l.task_id, l.position, k.id, NULL, k.name, k.slug, k.color \
          FROM board.task_tags l JOIN board.tags k ON k.id = l.tag_id WHERE l.task_id = ANY($1) \
-         ORDER BY 2",
-        &ids
+         UNION ALL \
+         SELECT 2, v.task_id, 0, v.custom_field_id, NULL, v.value::text, NULL, NULL \
+         FROM board.task_custom_field_values v WHERE v.task_id = ANY($1) \
+         UNION ALL \
+         SELECT 3, b.board_id, 0, f.id, NULL, f.field_key, f.default_value::text, NULL \
+         FROM board.board_custom_fields b JOIN board.custom_fields f ON f.id = b.custom_field_id WHERE b.board_id = ANY($2) \
+         ORDER BY 3",
+        &ids,
+        &boards
     )
     .fetch_all(connection)
     .await?;
     let places: HashMap<Uuid, usize> = ids.into_iter().zip(0..).collect();
+    let mut fields: HashMap<Uuid, Vec<Shown>> = HashMap::new();
+    let mut values: HashMap<(Uuid, Uuid), String> = HashMap::new();
     for link in links {
-        let Some(row) = places.get(&link.task_id).and_then(|place| rows.get_mut(*place)) else {
+        match link.kind {
+            2 => {
+                values.insert((link.owner, link.id), link.first.unwrap_or_default());
+                continue;
+            }
+            3 => {
+                fields.entry(link.owner).or_default().push(Shown {
+                    id: link.id,
+                    key: link.first.unwrap_or_default(),
+                    default: link.second,
+                });
+                continue;
+            }
+            _ => {}
+        }
+        let Some(row) = places.get(&link.owner).and_then(|place| rows.get_mut(*place)) else {
             continue;
         };
         if let Some(undone) = link.undone {
@@ -201,9 +250,21 @@ pub async fn with_links(connection: &mut PgConnection, mut rows: Vec<TaskRow>) -
             row.undone.extend(undone.then_some(link.id));
         } else {
             row.tag_ids.push(link.id);
-            row.tag_names.extend(link.name);
-            row.tag_slugs.extend(link.slug);
-            row.tag_colors.extend(link.color);
+            row.tag_names.extend(link.first);
+            row.tag_slugs.extend(link.second);
+            row.tag_colors.extend(link.third);
+        }
+    }
+    for shown in fields.values_mut() {
+        shown.sort_by(|a, b| a.key.cmp(&b.key));
+    }
+    if !fields.is_empty() {
+        for row in &mut rows {
+            let shown = fields.get(&row.board_id).map(Vec::as_slice).unwrap_or_default();
+            row.custom = object(shown.iter().map(|field| {
+                let value = values.get(&(row.id, field.id)).or(field.default.as_ref());
+                (field.key.as_str(), value.map(String::as_str))
+            }));
         }
     }
     Ok(rows)
@@ -211,20 +272,16 @@ pub async fn with_links(connection: &mut PgConnection, mut rows: Vec<TaskRow>) -
 
 /// Tasks by id, in no order.
 pub async fn rows_by_id(connection: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<TaskRow>> {
-    let rows = select_tasks!(
-        "(SELECT s.*, 0::bigint AS total FROM board.tasks s WHERE s.id = ANY($1))",
-        "",
-        ids
-    )
-    .fetch_all(&mut *connection)
-    .await?;
+    let rows = select_tasks!(["(SELECT s.* FROM board.tasks s WHERE s.id = ANY($1))"], "", ids)
+        .fetch_all(&mut *connection)
+        .await?;
     with_links(connection, rows).await
 }
 
 /// Tasks assigned to one of these agents, by board, locked.
 pub async fn rows_of_agents(connection: &mut PgConnection, agents: &[Uuid]) -> Result<Vec<TaskRow>> {
     let rows = select_tasks!(
-        "(SELECT s.*, 0::bigint AS total FROM board.tasks s WHERE s.assigned_agent_id = ANY($1) ORDER BY s.id FOR NO KEY UPDATE)",
+        ["(SELECT s.* FROM board.tasks s WHERE s.assigned_agent_id = ANY($1) ORDER BY s.id FOR NO KEY UPDATE)"],
         "ORDER BY t.board_id, t.id",
         agents
     )
@@ -266,6 +323,8 @@ struct Flat {
     tag_names: Vec<String>,
     tag_slugs: Vec<String>,
     tag_colors: Vec<String>,
+    custom_keys: Vec<String>,
+    custom_values: Vec<Option<String>>,
     has_dependents: bool,
     worker_commented: bool,
 }
@@ -282,6 +341,7 @@ macro_rules! select_flat {
                (SELECT s.revision FROM board.tasks s WHERE s.id = t.id) AS \"snapshot_revision!\", \
                d.ids AS \"depends_on!\", d.undone AS \"undone!\", \
                g.ids AS \"tag_ids!\", g.names AS \"tag_names!\", g.slugs AS \"tag_slugs!\", g.colors AS \"tag_colors!\", \
+               c.keys AS \"custom_keys!\", c.values AS \"custom_values!: Vec<Option<String>>\", \
                EXISTS (SELECT FROM board.task_dependencies l WHERE l.depends_on_task_id = t.id) AS \"has_dependents!\", \
                (b.comment_required_for_review AND EXISTS ( \
                  SELECT FROM board.comments c WHERE c.task_id = t.id AND c.agent_id IN (t.assigned_agent_id, $2) \
@@ -298,6 +358,13 @@ macro_rules! select_flat {
                  coalesce(array_agg(k.slug ORDER BY l.position), '{}') AS slugs, coalesce(array_agg(k.color ORDER BY l.position), '{}') AS colors \
                FROM board.task_tags l JOIN board.tags k ON k.id = l.tag_id WHERE l.task_id = t.id \
              ) g \
+             CROSS JOIN LATERAL ( \
+               SELECT coalesce(array_agg(f.field_key ORDER BY f.field_key COLLATE \"C\"), '{}') AS keys, \
+                 coalesce(array_agg((CASE WHEN v.task_id IS NULL THEN f.default_value ELSE v.value END)::text \
+                   ORDER BY f.field_key COLLATE \"C\"), '{}') AS values \
+               FROM board.board_custom_fields l JOIN board.custom_fields f ON f.id = l.custom_field_id \
+               LEFT JOIN board.task_custom_field_values v ON v.task_id = t.id AND v.custom_field_id = f.id WHERE l.board_id = t.board_id \
+             ) c \
              WHERE t.id = $1 " + $tail,
             $task,
             $agent
@@ -344,6 +411,7 @@ impl Flat {
                     block_status_changes_with_pending_approval: self.block_status_changes_with_pending_approval,
                     only_lead_can_change_status: self.only_lead_can_change_status,
                 },
+                has_fields: !self.custom_keys.is_empty(),
             },
             created_by_agent: self.created_by_agent_id,
             has_dependents: self.has_dependents,
@@ -362,6 +430,7 @@ impl Flat {
                 in_progress_at: self.in_progress_at,
                 previous_in_progress_at: self.previous_in_progress_at,
                 last_worker_id: self.last_worker_id,
+                revision: self.revision,
                 created_at: self.created_at,
                 updated_at: self.updated_at,
                 depends_on: self.depends_on,
@@ -370,7 +439,12 @@ impl Flat {
                 tag_names: self.tag_names,
                 tag_slugs: self.tag_slugs,
                 tag_colors: self.tag_colors,
-                total: 0,
+                custom: object(
+                    self.custom_keys
+                        .iter()
+                        .map(String::as_str)
+                        .zip(self.custom_values.iter().map(Option::as_deref)),
+                ),
             },
         }
     }

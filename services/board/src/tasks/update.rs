@@ -2,6 +2,7 @@
 
 use chassis::{
     Caller, Error, Result, Tx,
+    etag::IfMatch,
     identity::{optional_uuid, uuid_of},
     message::Mask,
     moment,
@@ -21,7 +22,7 @@ use super::{
     rows::{BoardFacts, Loaded, load},
 };
 use crate::{
-    Service, comments,
+    Service, comments, fields,
     rules::{self, Actor, Asked, Fact, Facts, Status, Stop},
 };
 
@@ -39,6 +40,8 @@ pub struct Change {
     assignee: Option<Option<Uuid>>,
     dependencies: Option<Vec<Uuid>>,
     tags: Option<Vec<Uuid>>,
+    /// Values of custom fields.
+    custom: Option<fields::rules::Given>,
     comment: Option<String>,
     /// Every field the request names.
     fields: Vec<&'static str>,
@@ -64,8 +67,9 @@ impl Change {
         let list = |given: Option<Option<proto::board::v1::IdList>>| {
             given.map(|list| links::unique(&list.unwrap_or_default().items))
         };
-        let custom = mask.field("custom_field_values", request.custom_field_values);
-        links::check_custom_fields(custom.as_ref().and_then(Option::as_deref))?;
+        let custom = mask
+            .field("custom_field_values", request.custom_field_values)
+            .map(|json| fields::rules::given(json.as_deref()));
         let comment = mask.field("comment", request.comment);
         let mut change = Self {
             task: uuid_of(&request.task_id)?,
@@ -78,6 +82,7 @@ impl Change {
             assignee: assignee.transpose()?,
             dependencies: list(mask.field("depends_on_task_ids", request.depends_on_task_ids)).transpose()?,
             tags: list(mask.field("tag_ids", request.tag_ids)).transpose()?,
+            custom: custom.transpose()?,
             comment: None,
             fields: Vec::new(),
         };
@@ -90,7 +95,7 @@ impl Change {
             ("assigned_agent_id", change.assignee.is_some()),
             ("depends_on_task_ids", change.dependencies.is_some()),
             ("tag_ids", change.tags.is_some()),
-            ("custom_field_values", custom.is_some()),
+            ("custom_field_values", change.custom.is_some()),
             ("comment", comment.is_some()),
         ] {
             if named {
@@ -117,6 +122,7 @@ impl Change {
             assignee: Some(optional_uuid(request.agent_id.as_ref())?),
             dependencies: None,
             tags: None,
+            custom: None,
             comment: None,
             fields: vec!["assigned_agent_id"],
         })
@@ -157,7 +163,7 @@ impl Service {
     /// Changes a task. The first attempt locks the task alone. When the outcome turns out to depend on linked tasks, or on a fact of another
     /// service, the transaction is given up and begun again with the links locked, or with the fact: no lock is held while another
     /// service is asked, and locks are taken in the order of ids.
-    pub(super) async fn update(&self, caller: &Caller, change: Change) -> Result<Task> {
+    pub(super) async fn update(&self, caller: &Caller, change: Change, if_match: &IfMatch) -> Result<Task> {
         let actor = actor(caller)?;
         let mut facts = Facts {
             now: OffsetDateTime::now_utc(),
@@ -179,6 +185,7 @@ impl Service {
                 .ok_or_else(not_found)?;
             let board = loaded.board;
             caller.may_write_board(board.organization, board.id)?;
+            if_match.check(&loaded.row.etag())?;
             let (task, asked) = (loaded.row.state(), change.asked(&loaded));
             rules::admit(actor, board.gates, &task, &asked).map_err(Error::from)?;
             if lock_links.is_none() && change.touches_links(&loaded) {
@@ -287,9 +294,10 @@ async fn write(
     row.priority = change.priority.unwrap_or(row.priority);
     row.due_at = change.due_at.unwrap_or(row.due_at);
     row.updated_at = facts.now.max(row.updated_at);
+    row.revision += 1;
     sqlx::query!(
         "UPDATE board.tasks SET title = $2, description = $3, status = $4, priority = $5, due_at = $6, assigned_agent_id = $7, \
-           in_progress_at = $8, previous_in_progress_at = $9, last_worker_id = $10, updated_at = $11, revision = revision + 1 WHERE id = $1",
+           in_progress_at = $8, previous_in_progress_at = $9, last_worker_id = $10, updated_at = $11, revision = $12 WHERE id = $1",
         row.id,
         row.title,
         row.description,
@@ -300,7 +308,8 @@ async fn write(
         row.in_progress_at,
         row.previous_in_progress_at,
         row.last_worker_id,
-        row.updated_at
+        row.updated_at,
+        row.revision
     )
     .execute(&mut **tx)
     .await?;
@@ -316,6 +325,16 @@ async fn write(
             links::replace_tags(tx, row.id, &tags.ids).await?;
         }
         (row.tag_ids, row.tag_names, row.tag_slugs, row.tag_colors) = (tags.ids, tags.names, tags.slugs, tags.colors);
+    }
+    if let Some(given) = change.custom
+        && (loaded.board.has_fields || !given.is_empty())
+    {
+        let fields = fields::of_board(tx, loaded.board.id).await?;
+        let mut values = fields::stored(tx, row.id).await?;
+        let changed = fields::rules::settle(&fields, &given, Some(&values)).map_err(Error::from)?;
+        fields::write(tx, row.id, &changed).await?;
+        values.extend(changed);
+        row.custom = fields::shown(&fields, &values);
     }
 
     let mut events = Vec::new();

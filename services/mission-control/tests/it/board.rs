@@ -131,6 +131,11 @@ impl Office {
         })
     }
 
+    /// Anybody.
+    pub fn principal(&self, principal: Principal) -> Caller {
+        self.caller(principal)
+    }
+
     fn caller(&self, principal: Principal) -> Caller {
         let signed = self
             .mc

@@ -170,6 +170,7 @@ async fn inventory(mc: &Harness, board: &str) -> Value {
         "/api/v1/gateways".to_owned(),
         "/api/v1/tags".to_owned(),
         "/api/v1/skills/packs".to_owned(),
+        "/api/v1/organizations/me/custom-fields".to_owned(),
         "/api/v1/organizations/me/webhooks".to_owned(),
         "/api/v1/organizations/me/members".to_owned(),
         "/api/v1/organizations/me/invites".to_owned(),
@@ -215,6 +216,16 @@ async fn no_rpc_reaches_into_another_organization() {
     )
     .await;
     let tag = post("/api/v1/tags".into(), json!({"name": MARK})).await;
+    let field = post(
+        "/api/v1/organizations/me/custom-fields".into(),
+        json!({"field_key": MARK, "default_value": MARK, "board_ids": [board_id]}),
+    )
+    .await;
+    eventually("starting an onboarding", || async {
+        let path = format!("/api/v1/boards/{board_id}/onboarding/start");
+        (person.post(&path, json!({})).await.status == 200).then_some(())
+    })
+    .await;
     let webhook = post(
         "/api/v1/organizations/me/webhooks".into(),
         json!({"url": format!("https://{MARK}.example.org/")}),
@@ -265,6 +276,7 @@ async fn no_rpc_reaches_into_another_organization() {
         ("task_id", &task["id"]),
         ("depends_on_task_id", &task["id"]),
         ("tag_id", &tag["id"]),
+        ("task_custom_field_definition_id", &field["id"]),
         ("webhook_id", &webhook["id"]),
         ("delivery_id", &delivery["id"]),
         ("approval_id", &approval["id"]),
@@ -284,7 +296,6 @@ async fn no_rpc_reaches_into_another_organization() {
         "payload_id",
         "session_id",
         "correlation_id",
-        "task_custom_field_definition_id",
         "key_id",
         "operation_id",
         "api_key_id",

@@ -437,3 +437,81 @@ fn refusals_name_rule_remedy_and_what_blocks() {
         (tonic::Code::PermissionDenied, &"task_assignee_mismatch".into())
     );
 }
+
+#[test]
+fn obstacles_agree_with_the_decision_and_name_all_that_is_missing() {
+    let world = World {
+        blocked: true,
+        ..World::CALM
+    };
+    let mut count = 0;
+    for gates in 0..32 {
+        for actor in [Actor::User, Actor::Worker(WORKER), Actor::Lead(LEAD)] {
+            for from in Status::ALL {
+                for to in Status::ALL {
+                    for assignee in [None, Some(WORKER), Some(OTHER)] {
+                        for world in [&World::CALM, &world] {
+                            let (gates, task, asked) = (gates_of(gates), task(from, assignee), moving(to));
+                            let facts = Facts {
+                                lead: Some(world.lead),
+                                approvals: Some(world.approvals),
+                                assignee: Some(world.assignee),
+                                ..world.facts()
+                            };
+                            let found = obstacles(actor, gates, &task, &asked, &facts).expect("all facts are known");
+                            let decided = settle(actor, gates, &task, &asked, world).0;
+                            assert_eq!(
+                                found.first().cloned(),
+                                decided.err(),
+                                "{actor:?} {gates:?} {from:?} {to:?}"
+                            );
+                            let mut rules: Vec<&str> = found.iter().map(|refusal| refusal.rule).collect();
+                            rules.dedup();
+                            assert_eq!(rules.len(), found.len(), "each rule once");
+                            count += found.len();
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(count > 1000, "{count}");
+
+    let strict = Gates {
+        block_status_changes_with_pending_approval: true,
+        ..gates_of(31)
+    };
+    let facts = Facts {
+        lead: Some(Some(LEAD)),
+        approvals: Some(Approvals {
+            pending: true,
+            approved: false,
+        }),
+        ..world.facts()
+    };
+    let found = obstacles(
+        Actor::Worker(WORKER),
+        strict,
+        &task(Status::InProgress, Some(OTHER)),
+        &moving(Status::Done),
+        &facts,
+    )
+    .unwrap();
+    let rules: Vec<&str> = found.iter().map(|refusal| refusal.rule).collect();
+    assert_eq!(
+        rules,
+        [
+            "task_assignee_mismatch",
+            "only_lead_can_change_status",
+            "task_blocked_cannot_transition",
+            "block_status_changes_with_pending_approval",
+            "require_review_before_done",
+            "require_approval_for_done",
+        ]
+    );
+    assert!(
+        found
+            .iter()
+            .all(|refusal| !refusal.who.is_empty() && !refusal.missing.is_empty())
+    );
+}

@@ -1,0 +1,2 @@
+-- Counts every change of a board: its etag.
+ALTER TABLE boards ADD COLUMN revision bigint NOT NULL DEFAULT 0;
