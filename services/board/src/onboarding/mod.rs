@@ -181,8 +181,11 @@ impl OnboardingService for Service {
         request: Request<StartOnboardingRequest>,
     ) -> Result<Response<BoardOnboarding>, Status> {
         let caller = Caller::of(&request)?;
-        let board = uuid_of(&request.get_ref().board_id)?;
-        Ok(Response::new(self.begin_onboarding(&caller, board).await?))
+        let (board, restart) = (
+            uuid_of(&request.get_ref().board_id)?,
+            request.get_ref().restart == Some(true),
+        );
+        Ok(Response::new(self.begin_onboarding(&caller, board, restart).await?))
     }
 
     async fn answer_onboarding(
@@ -208,7 +211,7 @@ impl OnboardingService for Service {
 }
 
 impl Service {
-    async fn begin_onboarding(&self, caller: &Caller, id: Uuid) -> Result<BoardOnboarding> {
+    async fn begin_onboarding(&self, caller: &Caller, id: Uuid, restart: bool) -> Result<BoardOnboarding> {
         let board = boards::find(self.store.pool(), id).await?;
         let organization = board.organization();
         caller.may_write_board(organization, id)?;
@@ -221,6 +224,14 @@ impl Service {
         let active = select_sessions!("WHERE board_id = $1 AND status = 'active' FOR UPDATE", id)
             .fetch_optional(&mut *tx)
             .await?;
+        let active = match active {
+            Some(mut given_up) if restart => {
+                COMPLETED.clone_into(&mut given_up.status);
+                save(&mut tx, &given_up).await?;
+                None
+            }
+            active => active,
+        };
         let session = if let Some(mut session) = active {
             let said = messages(&mut tx, session.id).await?;
             // The agent's turn: it may not have heard it.

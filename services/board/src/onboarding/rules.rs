@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use chassis::{Error, Result, error::Violation, moment};
 use proto::board::v1::{
-    OnboardingAutonomyLevel, OnboardingDraft, OnboardingLeadAgent, OnboardingOption, OnboardingOutputFormat,
+    OnboardingAutonomyLevel, OnboardingDraft, OnboardingDraftStatus, OnboardingLeadAgent, OnboardingOption, OnboardingOutputFormat,
     OnboardingUpdateCadence, OnboardingUserProfile, OnboardingVerbosity, UpdateOnboardingRequest,
 };
 use serde_json::{Map, Value};
@@ -120,7 +120,7 @@ fn complete(request: UpdateOnboardingRequest) -> Result<Said> {
         objective,
         success_metrics: metrics.map(|metrics| Value::Object(metrics).to_string().into_bytes()),
         target_date: request.target_date,
-        status: "complete".into(),
+        status: OnboardingDraftStatus::Complete.into(),
         user_profile: request.user_profile.map(|profile| OnboardingUserProfile {
             preferred_name: trimmed(profile.preferred_name.as_ref()),
             pronouns: trimmed(profile.pronouns.as_ref()),
@@ -167,7 +167,7 @@ fn draft_json(draft: &OnboardingDraft) -> Value {
         .as_ref()
         .and_then(|date| moment(date).ok()?.format(&Rfc3339).ok());
     put("target_date", date.map(Value::from));
-    put("status", Some(draft.status.clone().into()));
+    put("status", Some("complete".into()));
     put("user_profile", draft.user_profile.as_ref().map(profile_json));
     put(
         "lead_agent",

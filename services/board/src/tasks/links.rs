@@ -46,10 +46,13 @@ pub async fn check_dependencies(
         );
     }
     if let Some(task) = task {
+        // OFFSET 0 keeps the planner from reading all dependencies there are instead of following these.
         let cycle = sqlx::query_scalar!(
             "WITH RECURSIVE reached (id) AS ( \
                SELECT unnest($2::uuid[]) \
-               UNION SELECT l.depends_on_task_id FROM board.task_dependencies l JOIN reached ON l.task_id = reached.id \
+               UNION SELECT l.id FROM reached CROSS JOIN LATERAL ( \
+                 SELECT d.depends_on_task_id AS id FROM board.task_dependencies d WHERE d.task_id = reached.id OFFSET 0 \
+               ) l \
              ) SELECT EXISTS (SELECT FROM reached WHERE id = $1) AS \"cycle!\"",
             task,
             dependencies

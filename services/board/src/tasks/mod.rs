@@ -2,6 +2,7 @@
 
 mod create;
 mod dependents;
+mod details;
 mod explain;
 mod links;
 mod overview;
@@ -16,8 +17,8 @@ use futures::Stream;
 use proto::{
     board::v1::{
         AssignTaskRequest, CountTasksRequest, CountTasksResponse, CreateTaskCommentRequest, CreateTaskRequest,
-        DeleteTaskRequest, ExplainTransitionRequest, GetTaskRequest, ListTaskCommentsRequest, ListTaskCommentsResponse,
-        ListTasksRequest, ListTasksResponse, Task, TaskComment, TaskEvent, TransitionExplanation, UpdateTaskRequest,
+        DeleteTaskRequest, ExplainTransitionRequest, GetTaskDetailsRequest, GetTaskRequest, ListTaskCommentsRequest, ListTaskCommentsResponse,
+        ListTasksRequest, ListTasksResponse, Task, TaskComment, TaskDetails, TaskEvent, TransitionExplanation, UpdateTaskRequest,
         WatchTasksRequest, task_service_server::TaskService,
     },
     common::v1::Ok as Done,
@@ -51,6 +52,14 @@ impl TaskService for Service {
     async fn get_task(&self, request: Request<GetTaskRequest>) -> Result<Response<Task>, Status> {
         let caller = Caller::of(&request)?;
         Ok(Response::new(self.get(&caller, &request.into_inner()).await?))
+    }
+
+    async fn get_task_details(
+        &self,
+        request: Request<GetTaskDetailsRequest>,
+    ) -> Result<Response<TaskDetails>, Status> {
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(self.details(&caller, request.get_ref()).await?))
     }
 
     async fn update_task(&self, request: Request<UpdateTaskRequest>) -> Result<Response<Task>, Status> {

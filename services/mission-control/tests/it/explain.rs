@@ -133,6 +133,20 @@ async fn a_transition_is_explained_to_everybody() {
         (false, "board_write_access")
     );
 
+    // The page of a task shows what is around it.
+    let page = person.get(&format!("/api/v1/tasks/{task}/details")).await.expect(200);
+    assert_eq!(
+        (&page["task"]["id"], &page["board_name"], &page["assignee"]),
+        (&json!(task), &json!("Strict"), &Value::Null)
+    );
+    assert_eq!(
+        page["depends_on"],
+        json!([{"id": blocker, "title": "a", "status": "in_progress"}])
+    );
+    let page = person.get(&format!("/api/v1/tasks/{blocker}/details")).await.expect(200);
+    assert_eq!(page["dependents"], json!([{"id": task, "title": "b", "status": "inbox"}]));
+    assert_eq!((&page["comments"], &page["comments_total"]), (&json!([]), &json!(0)));
+
     person.post(&explain, json!({})).await.expect(422);
     person.post(&explain, json!({"status": "doing"})).await.expect(422);
     let elsewhere = office.board("Other", json!({})).await;

@@ -208,6 +208,12 @@ async fn an_interview_leads_to_a_goal_a_profile_and_a_lead() {
     assert_eq!(ask(&main, question()).await.unwrap_err().code(), Code::Aborted);
     let next = person.post(&format!("{url}/start"), json!({})).await.expect(200);
     assert_ne!(id(&next), id(&started), "a new interview");
+    let other = person
+        .post(&format!("{url}/start"), json!({"restart": true}))
+        .await
+        .expect(200);
+    assert_ne!(id(&other), id(&next), "the one before is given up");
+    assert_eq!(id(&person.get(&url).await.expect(200)), id(&other));
 
     // Sessions end with their board.
     person.delete(&format!("/api/v1/boards/{board}")).await.expect(200);
