@@ -4,8 +4,9 @@ use std::collections::HashSet;
 
 use chassis::{Error, Result, error::Violation, moment};
 use proto::board::v1::{
-    OnboardingAutonomyLevel, OnboardingDraft, OnboardingDraftStatus, OnboardingLeadAgent, OnboardingOption, OnboardingOutputFormat,
-    OnboardingUpdateCadence, OnboardingUserProfile, OnboardingVerbosity, UpdateOnboardingRequest,
+    OnboardingAutonomyLevel, OnboardingDraft, OnboardingDraftStatus, OnboardingLeadAgent, OnboardingOption,
+    OnboardingOutputFormat, OnboardingUpdateCadence, OnboardingUserProfile, OnboardingVerbosity,
+    UpdateOnboardingRequest,
 };
 use serde_json::{Map, Value};
 use time::format_description::well_known::Rfc3339;

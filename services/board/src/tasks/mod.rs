@@ -17,9 +17,9 @@ use futures::Stream;
 use proto::{
     board::v1::{
         AssignTaskRequest, CountTasksRequest, CountTasksResponse, CreateTaskCommentRequest, CreateTaskRequest,
-        DeleteTaskRequest, ExplainTransitionRequest, GetTaskDetailsRequest, GetTaskRequest, ListTaskCommentsRequest, ListTaskCommentsResponse,
-        ListTasksRequest, ListTasksResponse, Task, TaskComment, TaskDetails, TaskEvent, TransitionExplanation, UpdateTaskRequest,
-        WatchTasksRequest, task_service_server::TaskService,
+        DeleteTaskRequest, ExplainTransitionRequest, GetTaskDetailsRequest, GetTaskRequest, ListTaskCommentsRequest,
+        ListTaskCommentsResponse, ListTasksRequest, ListTasksResponse, Task, TaskComment, TaskDetails, TaskEvent,
+        TransitionExplanation, UpdateTaskRequest, WatchTasksRequest, task_service_server::TaskService,
     },
     common::v1::Ok as Done,
 };
@@ -54,10 +54,7 @@ impl TaskService for Service {
         Ok(Response::new(self.get(&caller, &request.into_inner()).await?))
     }
 
-    async fn get_task_details(
-        &self,
-        request: Request<GetTaskDetailsRequest>,
-    ) -> Result<Response<TaskDetails>, Status> {
+    async fn get_task_details(&self, request: Request<GetTaskDetailsRequest>) -> Result<Response<TaskDetails>, Status> {
         let caller = Caller::of(&request)?;
         Ok(Response::new(self.details(&caller, request.get_ref()).await?))
     }

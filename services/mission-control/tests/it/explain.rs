@@ -143,8 +143,14 @@ async fn a_transition_is_explained_to_everybody() {
         page["depends_on"],
         json!([{"id": blocker, "title": "a", "status": "in_progress"}])
     );
-    let page = person.get(&format!("/api/v1/tasks/{blocker}/details")).await.expect(200);
-    assert_eq!(page["dependents"], json!([{"id": task, "title": "b", "status": "inbox"}]));
+    let page = person
+        .get(&format!("/api/v1/tasks/{blocker}/details"))
+        .await
+        .expect(200);
+    assert_eq!(
+        page["dependents"],
+        json!([{"id": task, "title": "b", "status": "inbox"}])
+    );
     assert_eq!((&page["comments"], &page["comments_total"]), (&json!([]), &json!(0)));
 
     person.post(&explain, json!({})).await.expect(422);
