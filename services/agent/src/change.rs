@@ -11,6 +11,7 @@ use crate::{
     agents::writable,
     app::{App, found},
     create::{self, conflict, gateway_of},
+    operations::move_items,
     presence::change,
     render::Scene,
     row::{AgentRow, Wishes, agents},
@@ -94,6 +95,7 @@ pub async fn update(app: &App, caller: &Caller, request: UpdateAgentRequest) -> 
         bootstrap: force,
         overwrite: false,
         verify: true,
+        refresh: false,
     };
     let mut tx = app.store.begin().await?;
     if after.gateway_id != before.gateway_id {
@@ -259,6 +261,7 @@ pub async fn mark_deleting(app: &App, tx: &mut Tx, caller: &Caller, ids: &[Uuid]
         .execute(&mut **tx)
         .await?;
     for row in after {
+        move_items(tx, caller, &row, "skipped", "The agent is being deleted.").await?;
         let mut told = change("agent.updated", &row)
             .message(format!("Deleting agent {}.", row.name))
             .after(&row.to_proto());

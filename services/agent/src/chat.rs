@@ -18,12 +18,17 @@ use crate::{
     app::App,
     notices::{self, Member},
     notify::{Letter, queue},
+    requests,
 };
 
 /// Longest part of a chat message that is passed on.
 const EXCERPT: usize = 800;
+/// The word that stops a whole board.
+const PAUSE: &str = "/pause";
 /// Words that stop and wake a whole board; passed on as they are.
-const COMMANDS: [&str; 2] = ["/pause", "/resume"];
+const COMMANDS: [&str; 2] = [PAUSE, "/resume"];
+/// Tag of answers to questions that went through a gateway's main agent.
+const GATEWAY_MAIN: &str = "gateway_main";
 
 /// Follows what is written into the memory of boards and groups, and writes the messages agents get about it.
 pub fn messages(app: &Arc<App>) -> Consumer {
@@ -175,12 +180,17 @@ impl Handler for Chat {
 
 impl Chat {
     async fn board(&self, tx: &mut Tx, event: &Event, letters: &mut Vec<Letter>) -> Result<()> {
-        let Some(memory) = unpack::<BoardMemory>(event.after.as_ref()).filter(|memory| memory.is_chat) else {
+        let Some(memory) = unpack::<BoardMemory>(event.after.as_ref())
+            .filter(|memory| memory.is_chat || tagged(memory.tags.as_ref(), GATEWAY_MAIN))
+        else {
             return Ok(());
         };
         let Ok(id) = Uuid::parse_str(&memory.board_id) else {
             return Ok(());
         };
+        if memory.is_chat {
+            pause(tx, id, command(&memory.content)).await?;
+        }
         let Some(board) = self.app.remembered_board(id).await? else {
             return Ok(());
         };
@@ -202,6 +212,24 @@ impl Chat {
                 str::to_owned,
             );
             letters.extend(letter(&seats, told, event, text, command.is_some()));
+        }
+        let text = |to_main: bool| {
+            let from = author(event, memory.source.as_deref());
+            requests::answered(to_main, &board.name, &memory.board_id, &from, &memory.content)
+        };
+        let lead = seats.iter().find(|seat| seat.member.is_lead);
+        match (answer_for(acting_agent(event), &memory, &roster), lead) {
+            (Some(AnswerFor::Lead(agent)), _) => {
+                let told = Told {
+                    agent,
+                    mentioned: false,
+                };
+                letters.extend(letter(&seats, told, event, text(false), false));
+            }
+            (Some(AnswerFor::Main), Some(lead)) => {
+                letters.extend(main_letter(tx, lead.gateway, event, text(true)).await?);
+            }
+            _ => {}
         }
         Ok(())
     }
@@ -238,6 +266,77 @@ impl Chat {
     }
 }
 
+/// Whose question an entry with the tag `gateway_main` answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnswerFor {
+    /// The lead's, that asked a person.
+    Lead(Uuid),
+    /// The main agent's, that asked the lead.
+    Main,
+}
+
+/// An answer of the lead is for the main agent, everybody else's for the lead. Chat messages tell the lead anyhow.
+pub fn answer_for(author: Option<Uuid>, memory: &BoardMemory, roster: &[Member]) -> Option<AnswerFor> {
+    if !tagged(memory.tags.as_ref(), GATEWAY_MAIN) {
+        return None;
+    }
+    let lead = roster.iter().find(|member| member.is_lead)?;
+    if author == Some(lead.id) {
+        return Some(AnswerFor::Main);
+    }
+    (!memory.is_chat).then_some(AnswerFor::Lead(lead.id))
+}
+
+/// Remembers whether a board is paused: what its chat said last counts.
+async fn pause(tx: &mut Tx, board: Uuid, command: Option<&str>) -> Result<()> {
+    match command {
+        Some(PAUSE) => {
+            sqlx::query!(
+                "INSERT INTO agent.paused_boards (board_id, paused_at) VALUES ($1, now()) ON CONFLICT (board_id) DO NOTHING",
+                board
+            )
+            .execute(&mut **tx)
+            .await?;
+        }
+        Some(_) => {
+            sqlx::query!("DELETE FROM agent.paused_boards WHERE board_id = $1", board)
+                .execute(&mut **tx)
+                .await?;
+        }
+        None => {}
+    }
+    Ok(())
+}
+
+/// A message to a gateway's main agent about an event.
+async fn main_letter(tx: &mut Tx, gateway: Uuid, event: &Event, text: String) -> Result<Option<Letter>> {
+    let main = sqlx::query!(
+        "SELECT id, name, session_key FROM agent.agents WHERE gateway_id = $1 AND board_id IS NULL AND deleting_at IS NULL",
+        gateway
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    let (Some(main), Ok(organization)) = (main, Uuid::parse_str(&event.organization_id)) else {
+        return Ok(None);
+    };
+    Ok(Some(Letter {
+        id: Uuid::now_v7(),
+        organization,
+        agent: main.id,
+        board: Uuid::parse_str(&event.board_id).ok(),
+        task: None,
+        gateway,
+        session_key: main.session_key,
+        label: main.name,
+        text,
+        deliver: false,
+        key: format!("{}-{}", event.id, main.id),
+        sent: None,
+        failed: None,
+        purpose: None,
+    }))
+}
+
 /// An agent with its address.
 pub struct Seat {
     pub member: Member,
@@ -272,6 +371,7 @@ pub async fn seats(tx: &mut Tx, boards: &[Uuid]) -> Result<Vec<Seat>> {
 pub fn letter(seats: &[Seat], told: Told, event: &Event, text: String, deliver: bool) -> Option<Letter> {
     let seat = seats.iter().find(|seat| seat.member.id == told.agent)?;
     Some(Letter {
+        id: Uuid::now_v7(),
         organization: Uuid::parse_str(&event.organization_id).ok()?,
         agent: told.agent,
         board: Some(seat.board),
@@ -284,6 +384,7 @@ pub fn letter(seats: &[Seat], told: Told, event: &Event, text: String, deliver: 
         key: format!("{}-{}", event.id, told.agent),
         sent: None,
         failed: None,
+        purpose: None,
     })
 }
 
@@ -393,6 +494,45 @@ mod tests {
                 "{author:?} {content} {tags:?}"
             );
         }
+    }
+
+    #[test]
+    fn answers_reach_who_asked() {
+        for (author, tags, is_chat, expected) in [
+            (
+                None,
+                &["gateway_main", "user_reply"][..],
+                false,
+                Some(AnswerFor::Lead(LEAD)),
+            ),
+            (
+                Some(Uuid::from_u128(9)),
+                &["gateway_main"],
+                false,
+                Some(AnswerFor::Lead(LEAD)),
+            ),
+            (
+                Some(LEAD),
+                &["gateway_main", "lead_reply"],
+                false,
+                Some(AnswerFor::Main),
+            ),
+            (Some(LEAD), &["gateway_main", "chat"], true, Some(AnswerFor::Main)),
+            (None, &["gateway_main", "chat"], true, None),
+            (Some(LEAD), &["lead_reply"], false, None),
+        ] {
+            let memory = BoardMemory {
+                is_chat,
+                tags: Some(words(tags)),
+                ..BoardMemory::default()
+            };
+            assert_eq!(answer_for(author, &memory, &roster()), expected, "{author:?} {tags:?}");
+        }
+        let memory = BoardMemory {
+            tags: Some(words(&["gateway_main"])),
+            ..BoardMemory::default()
+        };
+        assert_eq!(answer_for(None, &memory, &roster()[1..]), None, "nobody leads");
     }
 
     #[test]

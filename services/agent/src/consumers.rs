@@ -11,7 +11,7 @@ use chassis::{
 };
 use proto::{
     approval::v1::Approval,
-    board::v1::{Board, LookupTasksRequest, Task, TaskComment},
+    board::v1::{Board, LookupTasksRequest, Task, TaskComment, TaskStatus},
     event::v1::Event,
     gateway::v1::{ConnectionPhase, Gateway, GatewayConnection},
 };
@@ -41,6 +41,7 @@ pub fn places(app: &Arc<App>) -> Consumer {
             "gateway.connection_changed",
             "board.updated",
             "board.deleted",
+            "organization.deleted",
         ],
         store: app.store.clone(),
         handler: Arc::new(Places { app: app.clone() }),
@@ -77,6 +78,7 @@ impl Handler for Places {
                 "gateway.deleted" => self.gateway_deleted(tx, event).await?,
                 "gateway.connection_changed" => connection_changed(tx, event).await?,
                 "board.updated" => self.board_changed(tx, event).await?,
+                "organization.deleted" => self.organization_deleted(tx, event).await?,
                 _ => self.board_deleted(tx, event).await?,
             }
         }
@@ -229,6 +231,19 @@ impl Places {
         Ok(())
     }
 
+    /// Boards and gateways of the organization tell of their own end; what is left of it here goes with it.
+    async fn organization_deleted(&self, tx: &mut Tx, event: &Event) -> Result<()> {
+        let organization = uuid_of(&event.organization_id)?;
+        let ids = sqlx::query_scalar!("SELECT id FROM agent.agents WHERE organization_id = $1", organization)
+            .fetch_all(&mut **tx)
+            .await?;
+        mark_deleting(&self.app, tx, &self.app.itself(organization), &ids).await?;
+        sqlx::query!("DELETE FROM agent.operations WHERE organization_id = $1", organization)
+            .execute(&mut **tx)
+            .await?;
+        Ok(())
+    }
+
     async fn board_deleted(&self, tx: &mut Tx, event: &Event) -> Result<()> {
         let (board, organization) = (uuid_of(&event.board_id)?, uuid_of(&event.organization_id)?);
         self.app.forget_board(board).await;
@@ -237,6 +252,12 @@ impl Places {
             .await?;
         mark_deleting(&self.app, tx, &self.app.itself(organization), &ids).await?;
         sqlx::query!("DELETE FROM agent.lead_remarks WHERE board_id = $1", board)
+            .execute(&mut **tx)
+            .await?;
+        sqlx::query!("DELETE FROM agent.paused_boards WHERE board_id = $1", board)
+            .execute(&mut **tx)
+            .await?;
+        sqlx::query!("DELETE FROM agent.work WHERE board_id = $1", board)
             .execute(&mut **tx)
             .await?;
         Ok(())
@@ -289,6 +310,9 @@ impl Handler for Notices {
             if event.r#type == "task.deleted" {
                 forget_task(tx, event).await?;
                 continue;
+            }
+            if let Some(task) = unpack::<Task>(event.after.as_ref()) {
+                note_work(tx, board, &task).await?;
             }
             if let std::collections::hash_map::Entry::Vacant(entry) = rosters.entry(board) {
                 entry.insert(Roster::of(tx, board).await?);
@@ -350,6 +374,7 @@ impl Roster {
         let member = self.member(to)?;
         let (gateway, session_key) = self.addresses.get(&to)?;
         Some(Letter {
+            id: Uuid::now_v7(),
             organization: Uuid::parse_str(&event.organization_id).ok()?,
             agent: to,
             board: Uuid::parse_str(&event.board_id).ok(),
@@ -362,6 +387,7 @@ impl Roster {
             key: format!("{}-{to}", event.id),
             sent: told.sent,
             failed: told.failed,
+            purpose: None,
         })
     }
 }
@@ -462,11 +488,41 @@ fn approval(event: &Event, board: &Board, roster: &Roster, letters: &mut Vec<Let
     }
 }
 
+/// Remembers who has an open task.
+async fn note_work(tx: &mut Tx, board: Uuid, task: &Task) -> Result<()> {
+    let id = uuid_of(&task.id)?;
+    let owner = task
+        .assigned_agent_id
+        .as_deref()
+        .filter(|_| task.status() != TaskStatus::Done)
+        .map(uuid_of)
+        .transpose()?;
+    if let Some(owner) = owner {
+        sqlx::query!(
+            "INSERT INTO agent.work (task_id, board_id, agent_id) VALUES ($1, $2, $3) \
+             ON CONFLICT (task_id) DO UPDATE SET agent_id = excluded.agent_id WHERE agent.work.agent_id <> excluded.agent_id",
+            id,
+            board,
+            owner
+        )
+        .execute(&mut **tx)
+        .await?;
+    } else {
+        sqlx::query!("DELETE FROM agent.work WHERE task_id = $1", id)
+            .execute(&mut **tx)
+            .await?;
+    }
+    Ok(())
+}
+
 async fn forget_task(tx: &mut Tx, event: &Event) -> Result<()> {
     let Ok(task) = Uuid::parse_str(&event.task_id) else {
         return Ok(());
     };
     sqlx::query!("DELETE FROM agent.lead_remarks WHERE task_id = $1", task)
+        .execute(&mut **tx)
+        .await?;
+    sqlx::query!("DELETE FROM agent.work WHERE task_id = $1", task)
         .execute(&mut **tx)
         .await?;
     sqlx::query!(

@@ -12,13 +12,11 @@ use proto::{
     identity::v1::Principal,
 };
 use tonic::{Request, Response, Status};
-use uuid::Uuid;
 
 use crate::{
-    app::{App, found},
-    create::{self, NewAgent, gateway_of},
+    app::App,
+    create, leads,
     row::{AgentRow, agents},
-    rules,
     token::{self, Known, Recall},
 };
 
@@ -76,65 +74,13 @@ impl Directory {
         caller: &chassis::Caller,
         request: EnsureBoardLeadRequest,
     ) -> Result<EnsureBoardLeadResponse> {
-        let board_id = uuid_of(&request.board_id)?;
-        if let Some(row) = self.lead(board_id).await? {
-            return Ok(EnsureBoardLeadResponse {
-                agent: Some(row.to_proto()),
-                created: false,
-            });
-        }
-        let board = found(self.app.board(board_id).await)?.ok_or_else(|| Error::not_found("Board not found"))?;
-        let organization = uuid_of(&board.organization_id)?;
-        let name = if request.name.trim().is_empty() {
-            format!(
-                "{} Lead",
-                board
-                    .name
-                    .chars()
-                    .filter(|c| !c.is_control())
-                    .take(190)
-                    .collect::<String>()
-            )
-        } else {
-            request.name
-        };
         let profile = create::object("identity_profile", request.identity_profile.as_deref())?;
-        let new = NewAgent {
-            organization,
-            gateway: gateway_of(&self.app, organization, &board).await?,
-            board: Some(board),
-            name: create::name_of(&name)?,
-            is_lead: true,
-            heartbeat_config: None,
-            identity_profile: Some(profile.unwrap_or_else(rules::lead_profile)),
-            identity_template: None,
-            soul_template: None,
-            quota: false,
-        };
-        match create::create(&self.app, caller, new).await {
-            Ok(row) => Ok(EnsureBoardLeadResponse {
-                agent: Some(row.to_proto()),
-                created: true,
-            }),
-            // Somebody else made it meanwhile.
-            Err(error) => match self.lead(board_id).await? {
-                Some(row) => Ok(EnsureBoardLeadResponse {
-                    agent: Some(row.to_proto()),
-                    created: false,
-                }),
-                None => Err(error),
-            },
-        }
-    }
-
-    async fn lead(&self, board: Uuid) -> Result<Option<AgentRow>> {
-        Ok(agents!(
-            "SELECT",
-            "FROM agent.agents AS a WHERE a.board_id = $1 AND a.is_board_lead AND a.deleting_at IS NULL",
-            board
-        )
-        .fetch_optional(self.app.store.pool())
-        .await?)
+        let (row, created) =
+            leads::ensure(&self.app, caller, uuid_of(&request.board_id)?, &request.name, profile).await?;
+        Ok(EnsureBoardLeadResponse {
+            agent: Some(row.to_proto()),
+            created,
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 use chassis::{Context, Result, Role, Schema, live::Feed};
 use proto::agent::v1::{
     agent_directory_service_server::AgentDirectoryServiceServer, agent_service_server::AgentServiceServer,
+    coordination_service_server::CoordinationServiceServer, operation_service_server::OperationServiceServer,
     skill_pack_service_server::SkillPackServiceServer, skill_service_server::SkillServiceServer,
     soul_directory_service_server::SoulDirectoryServiceServer, template_service_server::TemplateServiceServer,
 };
@@ -14,20 +15,28 @@ mod boards;
 mod change;
 mod chat;
 mod consumers;
+mod coordination;
 mod create;
 mod directory;
 mod git;
 mod heartbeat;
+mod leads;
+mod lease;
 mod notices;
 mod notify;
 mod onboarding;
+mod operations;
+mod pace;
 mod presence;
+mod preview;
 mod provision;
 mod reconcile;
 mod render;
+mod requests;
 mod row;
 mod rules;
 mod skills;
+mod soul;
 mod souls;
 mod sync;
 mod token;
@@ -50,12 +59,32 @@ pub fn role(context: &Context) -> Result<Role> {
     let feed = Feed::new(store.clone(), context.bus.clone()).until(context.stop.clone());
     let bus = context.bus.clone();
     let run = |app: &std::sync::Arc<app::App>| app.clone();
-    let (touching, silence, following, reconciling, tidying, sending) =
-        (run(&app), run(&app), run(&app), run(&app), run(&app), run(&app));
+    let (touching, silence, following, reconciling, tidying, sending, expiring) = (
+        run(&app),
+        run(&app),
+        run(&app),
+        run(&app),
+        run(&app),
+        run(&app),
+        run(&app),
+    );
     let reading = skills.clone();
     Ok(Role::new(app::NAME)
-        .service(AgentServiceServer::new(agents::Agents { app: app.clone(), feed }))
-        .service(TemplateServiceServer::new(sync::Templates { app: app.clone() }))
+        .service(AgentServiceServer::new(agents::Agents {
+            app: app.clone(),
+            feed: feed.clone(),
+        }))
+        .service(TemplateServiceServer::new(sync::Templates {
+            app: app.clone(),
+            feed: feed.clone(),
+        }))
+        .service(OperationServiceServer::new(operations::Operations {
+            app: app.clone(),
+            feed,
+        }))
+        .service(CoordinationServiceServer::new(coordination::Coordination {
+            app: app.clone(),
+        }))
         .service(AgentDirectoryServiceServer::new(directory::Directory {
             app: app.clone(),
         }))
@@ -84,6 +113,9 @@ pub fn role(context: &Context) -> Result<Role> {
         .task("agent-leftovers", move |stop| reconcile::tidy(tidying.clone(), stop))
         .task("agent-skill-packs", move |stop| skills::run(reading.clone(), stop))
         .task("agent-skill-messages", move |stop| skills::settle(skills.clone(), stop))
+        .task("agent-operations", move |stop| {
+            operations::expire(expiring.clone(), stop)
+        })
         .task("agent-messages", move |stop| notify::run(sending.clone(), stop))
         .store(context, &store))
 }

@@ -9,7 +9,12 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{app::App, provision::describe};
+use crate::{
+    app::App,
+    lease::{Of, hold},
+    operations::{self, MessageRow},
+    provision::describe,
+};
 
 /// Messages sent at once; to one agent one after the other.
 const CONCURRENCY: usize = 8;
@@ -22,8 +27,18 @@ const GIVE_UP: time::Duration = time::Duration::DAY;
 /// How long settled messages are kept.
 const KEEP: Duration = Duration::from_secs(3600);
 
+/// What makes a message one that somebody sent on purpose: it is listed as an operation, also after it was sent.
+pub struct Purpose {
+    /// What it is, in a few words.
+    pub title: String,
+    /// Who sends it: display name.
+    pub by: String,
+}
+
 /// A message to be queued.
 pub struct Letter {
+    /// The message; also the id of its operation.
+    pub id: Uuid,
     pub organization: Uuid,
     pub agent: Uuid,
     pub board: Option<Uuid>,
@@ -40,6 +55,8 @@ pub struct Letter {
     pub sent: Option<(&'static str, String)>,
     /// Event and sentence when it was given up.
     pub failed: Option<(&'static str, String)>,
+    /// Set for messages between agents and from people.
+    pub purpose: Option<Purpose>,
 }
 
 /// Queues messages with one statement.
@@ -59,13 +76,24 @@ pub async fn queue(tx: &mut Tx, letters: &[Letter]) -> Result<()> {
             .collect();
         (kinds, sentences)
     };
+    let purpose = |of: fn(&Purpose) -> &str| {
+        let text = |letter: &Letter| {
+            letter
+                .purpose
+                .as_ref()
+                .map(|purpose| of(purpose).to_owned())
+                .unwrap_or_default()
+        };
+        letters.iter().map(text).collect::<Vec<String>>()
+    };
     let ((sent, sent_text), (failed, failed_text)) = (event(|letter| &letter.sent), event(|letter| &letter.failed));
     sqlx::query!(
         "INSERT INTO agent.messages (id, organization_id, agent_id, board_id, task_id, gateway_id, session_key, label, text, deliver, \
-             idempotency_key, sent_event, sent_text, failed_event, failed_text, next_attempt_at) \
+             idempotency_key, sent_event, sent_text, failed_event, failed_text, listed, title, created_by, next_attempt_at) \
          SELECT *, now() FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::text[], $8::text[], $9::text[], \
-             $10::bool[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[]) ON CONFLICT (idempotency_key) DO NOTHING",
-        &letters.iter().map(|_| Uuid::now_v7()).collect::<Vec<_>>(),
+             $10::bool[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::bool[], $17::text[], $18::text[]) \
+         ON CONFLICT (idempotency_key) DO NOTHING",
+        &letters.iter().map(|letter| letter.id).collect::<Vec<_>>(),
         &letters.iter().map(|letter| letter.organization).collect::<Vec<_>>(),
         &letters.iter().map(|letter| letter.agent).collect::<Vec<_>>(),
         &letters.iter().map(|letter| letter.board).collect::<Vec<_>>() as &[Option<Uuid>],
@@ -79,7 +107,10 @@ pub async fn queue(tx: &mut Tx, letters: &[Letter]) -> Result<()> {
         &sent as &[Option<String>],
         &sent_text,
         &failed as &[Option<String>],
-        &failed_text
+        &failed_text,
+        &letters.iter().map(|letter| letter.purpose.is_some()).collect::<Vec<_>>(),
+        &purpose(|purpose| &purpose.title),
+        &purpose(|purpose| &purpose.by)
     )
     .execute(&mut **tx)
     .await?;
@@ -96,11 +127,19 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) -> Result<()> {
         }
         for message in claim(&app, CONCURRENCY.saturating_sub(sending.len())).await? {
             let app = app.clone();
-            sending.spawn(async move { deliver(&app, message).await });
+            sending.spawn(async move {
+                let (id, lease) = (message.id, message.lease_id.unwrap_or_default());
+                hold(&app, Of::Message, id, lease, Box::pin(deliver(&app, message))).await
+            });
         }
         if swept.elapsed() > KEEP {
             sqlx::query!(
                 "DELETE FROM agent.messages WHERE state <> 'waiting' AND settled_at < now() - interval '7 days'"
+            )
+            .execute(app.store.pool())
+            .await?;
+            sqlx::query!(
+                "DELETE FROM agent.operations WHERE state <> 'running' AND settled_at < now() - interval '7 days'"
             )
             .execute(app.store.pool())
             .await?;
@@ -141,6 +180,9 @@ struct Message {
     sent_text: String,
     failed_event: Option<String>,
     failed_text: String,
+    listed: bool,
+    title: String,
+    created_by: String,
     attempts: i32,
     lease_id: Option<Uuid>,
     created_at: OffsetDateTime,
@@ -153,7 +195,7 @@ async fn claim(app: &App, most: usize) -> Result<Vec<Message>> {
     }
     Ok(sqlx::query_as!(
         Message,
-        "UPDATE agent.messages SET lease_id = $1, lease_until = now() + interval '90 seconds', attempts = attempts + 1 WHERE id IN ( \
+        "UPDATE agent.messages SET lease_id = $1, lease_until = now() + interval '20 seconds', attempts = attempts + 1 WHERE id IN ( \
              SELECT m.id FROM agent.messages AS m JOIN agent.agents AS a ON a.id = m.agent_id \
              WHERE m.state = 'waiting' AND m.next_attempt_at <= now() AND (m.lease_until IS NULL OR m.lease_until < now()) \
                AND a.observed_generation > 0 \
@@ -161,7 +203,7 @@ async fn claim(app: &App, most: usize) -> Result<Vec<Message>> {
                                AND (o.created_at, o.id) < (m.created_at, m.id)) \
              ORDER BY m.next_attempt_at LIMIT $2 FOR UPDATE OF m SKIP LOCKED) \
          RETURNING id, organization_id, agent_id, board_id, task_id, gateway_id, session_key, label, text, deliver, idempotency_key, \
-             sent_event, sent_text, failed_event, failed_text, attempts, lease_id, created_at",
+             sent_event, sent_text, failed_event, failed_text, listed, title, created_by, attempts, lease_id, created_at",
         Uuid::now_v7(),
         i64::try_from(most).unwrap_or(1)
     )
@@ -212,6 +254,27 @@ async fn deliver(app: &App, message: Message) -> Result<()> {
     )
     .execute(&mut *tx)
     .await?;
+    let caller = app.itself(message.organization_id);
+    // Notices that go through at once are nobody's operation.
+    if done.rows_affected() == 1 && (message.listed || state != "sent" || message.attempts > 1) {
+        let shown = MessageRow {
+            id: message.id,
+            organization_id: message.organization_id,
+            agent_id: message.agent_id,
+            board_id: message.board_id,
+            gateway_id: message.gateway_id,
+            label: message.label.clone(),
+            title: message.title.clone(),
+            created_by: message.created_by.clone(),
+            state: state.to_owned(),
+            attempts: message.attempts,
+            next_attempt_at: next,
+            last_error: error.clone(),
+            created_at: message.created_at,
+            settled_at: (state != "waiting").then_some(now),
+        };
+        operations::tell(&mut tx, &caller, operations::message(&shown), Vec::new()).await?;
+    }
     let told = match state {
         "sent" => message
             .sent_event
@@ -234,7 +297,7 @@ async fn deliver(app: &App, message: Message) -> Result<()> {
         if let Some(task) = message.task_id {
             change = change.task(task);
         }
-        tx.record(&app.itself(message.organization_id), change).await?;
+        tx.record(&caller, change).await?;
     }
     tx.commit().await?;
     // The next message of this agent may go now.

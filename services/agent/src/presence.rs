@@ -178,11 +178,24 @@ async fn silent(app: &App) -> Result<()> {
     )
     .fetch_all(&mut *tx)
     .await?;
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
     for row in rows {
         let caller = app.itself(row.organization_id);
         tell_status(&mut tx, &caller, &row).await?;
     }
-    tx.commit().await
+    // Nobody is woken for nothing: those with open tasks are, as often as any agent that is waited for.
+    let woken = sqlx::query!(
+        "UPDATE agent.agents AS a SET wishes = a.wishes || '{\"wake\": true}', wake_attempts = 0, next_attempt_at = now(), attempts = 0 \
+         WHERE a.id = ANY($1) AND EXISTS (SELECT 1 FROM agent.work AS w WHERE w.agent_id = a.id)",
+        &ids
+    )
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    if woken.rows_affected() > 0 {
+        app.work.notify_one();
+    }
+    Ok(())
 }
 
 /// Follows the agents' events of every process, so that no instance trusts a token or a name longer than the others, until `stop`.
@@ -205,7 +218,7 @@ pub async fn follow_changes(app: Arc<App>, bus: Arc<dyn Bus>, stop: Cancellation
         };
         match event.r#type.as_str() {
             "agent.updated" | "agent.deleted" | "agent.token_rotated" => app.known.forget(agent),
-            "agent.woken" => app.touches.forget(agent),
+            "agent.wakeup.sent" => app.touches.forget(agent),
             _ => {}
         }
     }

@@ -3,11 +3,12 @@
 use chassis::{Error, Result, error::Kind};
 use proto::gateway::v1::{
     AgentFile, AgentHeartbeatConfig, ConfigureHeartbeatsRequest, ConnectionPhase, EnsureAgentRequest,
-    GatewayConnection, LookupConnectionRequest, RemoveAgentRequest, ResetSessionRequest, SendMessageRequest,
-    WriteAgentFilesRequest,
+    GatewayConnection, LookupConnectionRequest, ReadAgentFileRequest, RemoveAgentRequest, ResetSessionRequest,
+    SendMessageRequest, WriteAgentFilesRequest,
 };
 use secrecy::ExposeSecret;
 use serde_json::Value;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
@@ -120,6 +121,8 @@ pub struct Plan {
     pub files: Vec<File>,
     /// Digest of all of it.
     pub digest: String,
+    /// The agent's raw token. Never logged.
+    pub token: String,
 }
 
 /// Renders what the gateway should have.
@@ -158,6 +161,7 @@ pub async fn plan(app: &App, row: &AgentRow, bootstrap: bool) -> Result<Plan> {
         heartbeat,
         files,
         digest,
+        token: raw.expose_secret().to_owned(),
     })
 }
 
@@ -194,12 +198,20 @@ pub async fn ensure(app: &App, row: &AgentRow, plan: &Plan) -> Result<Ensured, F
 }
 
 /// Files that agents keep themselves, once they have them.
-fn kept(row: &AgentRow, name: &str) -> bool {
+pub fn kept(row: &AgentRow, name: &str) -> bool {
     name == "MEMORY.md" || (name == "USER.md" && row.board_id.is_some())
 }
 
-/// Writes the files that differ; those that the agent keeps only with `overwrite`. Answers which were written.
-pub async fn write(app: &App, row: &AgentRow, plan: &Plan, overwrite: bool) -> Result<Vec<String>, Failure> {
+/// What [`write`] did.
+pub struct Files {
+    /// Names of what differed.
+    pub written: Vec<String>,
+    /// Names that the release has no place for, with the reason.
+    pub refused: Vec<String>,
+}
+
+/// Writes the files that differ; those that the agent keeps only with `overwrite`.
+pub async fn write(app: &App, row: &AgentRow, plan: &Plan, overwrite: bool) -> Result<Files, Failure> {
     let files = plan
         .files
         .iter()
@@ -215,7 +227,30 @@ pub async fn write(app: &App, row: &AgentRow, plan: &Plan, overwrite: bool) -> R
         files,
     };
     match app.gateways(row.organization_id).write_agent_files(request).await {
-        Ok(done) => Ok(done.into_inner().written),
+        Ok(done) => {
+            let done = done.into_inner();
+            Ok(Files {
+                written: done.written,
+                refused: done
+                    .mapped
+                    .into_iter()
+                    .filter(|place| place.contains(" -> nowhere"))
+                    .collect(),
+            })
+        }
+        Err(status) => Err(Failure::of("FilesWritten", &status.into())),
+    }
+}
+
+/// Whether the token in the agent's TOOLS.md on the gateway is its own; a file that has none agrees with any.
+pub async fn token_agrees(app: &App, row: &AgentRow, plan: &Plan) -> Result<bool, Failure> {
+    let request = ReadAgentFileRequest {
+        gateway_id: row.gateway_id.to_string(),
+        agent_key: plan.agent_key.clone(),
+        name: "TOOLS.md".to_owned(),
+    };
+    match app.gateways(row.organization_id).read_agent_file(request).await {
+        Ok(file) => Ok(rules::token_agrees(&file.into_inner().content, &plan.token).unwrap_or(true)),
         Err(status) => Err(Failure::of("FilesWritten", &status.into())),
     }
 }
@@ -253,25 +288,45 @@ pub async fn reset_session(app: &App, row: &AgentRow) -> Result<(), Failure> {
     }
 }
 
+/// Why an agent is woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occasion {
+    /// It was just made.
+    Provisioned,
+    /// Its files changed.
+    Updated,
+    /// It is waited for.
+    Silent,
+}
+
 /// The text that wakes an agent.
-pub fn greeting(name: &str, is_new: bool) -> String {
-    let verb = if is_new { "provisioned" } else { "updated" };
+pub fn greeting(name: &str, occasion: Occasion) -> String {
+    let news = match occasion {
+        Occasion::Provisioned => "Your workspace has been provisioned.",
+        Occasion::Updated => "Your workspace has been updated.",
+        Occasion::Silent => "You were not heard of for a while; there may be work for you.",
+    };
     format!(
-        "Hello {name}. Your workspace has been {verb}.\n\n\
+        "Hello {name}. {news}\n\n\
          If there is a BOOTSTRAP.md, read it first and do what it says. Then read AGENTS.md and begin your heartbeats: report now that you \
          are alive, with the heartbeat call of TOOLS.md."
     )
 }
 
-/// Wakes the agent. The same wake-up of the same generation is sent once, however often it is tried.
-pub async fn wake(app: &App, row: &AgentRow, is_new: bool, number: i32) -> Result<(), Failure> {
+/// Wakes the agent. The same wake-up is sent once, however often it is tried: what was sent is known by the wake-up before it.
+pub async fn wake(app: &App, row: &AgentRow, occasion: Occasion, number: i32) -> Result<(), Failure> {
     let request = SendMessageRequest {
         gateway_id: row.gateway_id.to_string(),
         session_key: row.session_key.clone(),
         label: row.name.clone(),
-        text: greeting(&row.name, is_new),
+        text: greeting(&row.name, occasion),
         deliver: true,
-        idempotency_key: format!("wake-{}-{}-{number}", row.id, row.desired_generation),
+        idempotency_key: format!(
+            "wake-{}-{}-{number}-{}",
+            row.id,
+            row.desired_generation,
+            row.last_wake_at.map_or(0, OffsetDateTime::unix_timestamp)
+        ),
     };
     match app.gateways(row.organization_id).send_message(request).await {
         Ok(_) => Ok(()),
@@ -328,10 +383,11 @@ mod tests {
 
     #[test]
     fn the_greeting_names_bootstrap_before_agents() {
-        let text = greeting("Ada", true);
+        let text = greeting("Ada", Occasion::Provisioned);
         assert!(text.starts_with("Hello Ada. Your workspace has been provisioned.\n\n"));
         assert!(text.find("BOOTSTRAP.md") < text.find("AGENTS.md"));
-        assert!(greeting("Ada", false).contains("updated"));
+        assert!(greeting("Ada", Occasion::Updated).contains("updated"));
+        assert!(greeting("Ada", Occasion::Silent).starts_with("Hello Ada. You were not heard of"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! It looks at levels, not at edges: a row is due, it is claimed under a lease, and one pass does whatever is missing. A pass that fails
 //! leaves a condition with the reason and a time for the next one; a process that dies leaves a lease that runs out.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use chassis::{Caller, Result, Tx, role::backoff};
 use time::OffsetDateTime;
@@ -13,8 +13,10 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
+    lease::{Of, hold},
+    operations::{self, move_items},
     presence::{change, tell_status},
-    provision::{self, Ensured, Failure},
+    provision::{self, Ensured, Failure, Occasion},
     row::{AgentRow, CONDITIONS, Condition, agents, set_condition},
     rules::{self, CheckIn},
 };
@@ -33,13 +35,21 @@ const REMOVE_WITHIN: time::Duration = time::Duration::minutes(10);
 /// Reconciles until `stop`.
 pub async fn run(app: Arc<App>, stop: CancellationToken) -> Result<()> {
     let mut passes = JoinSet::new();
+    let mut leases = HashSet::new();
     while !stop.is_cancelled() {
         while let Some(ended) = passes.try_join_next() {
             log(ended);
         }
+        if passes.is_empty() {
+            leases.clear();
+        }
         for row in claim(&app, CONCURRENCY.saturating_sub(passes.len())).await? {
             let app = app.clone();
-            passes.spawn(async move { Pass::new(&app, row).run().await });
+            leases.insert(row.lease);
+            passes.spawn(async move {
+                let (id, lease) = (row.row.id, row.lease);
+                hold(&app, Of::Agent, id, lease, Box::pin(Pass::new(&app, row).run())).await
+            });
         }
         tokio::select! {
             () = stop.cancelled() => {}
@@ -54,7 +64,15 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) -> Result<()> {
         }
     };
     if tokio::time::timeout(DRAIN, drained).await.is_err() {
-        tracing::info!("reconciling is cut off: the leases run out and another process goes on");
+        tracing::info!("reconciling is cut off: another process goes on with it");
+        passes.shutdown().await;
+        let leases: Vec<Uuid> = leases.into_iter().collect();
+        sqlx::query!(
+            "UPDATE agent.agents SET lease_id = NULL, lease_until = NULL WHERE lease_id = ANY($1)",
+            &leases
+        )
+        .execute(app.store.pool())
+        .await?;
     }
     Ok(())
 }
@@ -79,7 +97,7 @@ async fn claim(app: &App, most: usize) -> Result<Vec<Claimed>> {
     }
     let lease = Uuid::now_v7();
     let rows = agents!(
-        "UPDATE agent.agents AS a SET lease_id = $1, lease_until = now() + interval '90 seconds' WHERE a.id IN ( \
+        "UPDATE agent.agents AS a SET lease_id = $1, lease_until = now() + interval '20 seconds' WHERE a.id IN ( \
              SELECT id FROM agent.agents WHERE next_attempt_at <= now() AND (lease_until IS NULL OR lease_until < now()) \
              ORDER BY next_attempt_at LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING",
         "",
@@ -160,15 +178,20 @@ impl<'a> Pass<'a> {
 
     /// Keeps the lease and shows how far this pass has come. `false`: the lease is somebody else's now.
     async fn checkpoint(&self) -> Result<bool> {
-        let done = sqlx::query!(
-            "UPDATE agent.agents SET conditions = $3, lease_until = now() + interval '90 seconds' WHERE id = $1 AND lease_id = $2",
+        let mut tx = self.app.store.begin().await?;
+        let row = agents!(
+            "UPDATE agent.agents AS a SET conditions = $3, lease_until = now() + interval '20 seconds' WHERE a.id = $1 AND a.lease_id = $2 RETURNING",
+            "",
             self.row.id,
             self.lease,
             serde_json::to_value(&self.conditions).unwrap_or_default()
         )
-        .execute(self.app.store.pool())
+        .fetch_optional(&mut *tx)
         .await?;
-        Ok(done.rows_affected() == 1)
+        let Some(row) = row else { return Ok(false) };
+        tell(&mut tx, &self.app.itself(row.organization_id), &row).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// [`Self::checkpoint`] between steps: a database that is away ends the pass.
@@ -224,7 +247,10 @@ impl<'a> Pass<'a> {
         self.set("GatewayConnected", "Connected", "The gateway answers.");
         let mut digest = None;
         if pending {
-            match self.apply(wishes.overwrite || is_new, wishes.bootstrap).await? {
+            match self
+                .apply(wishes.overwrite || is_new, wishes.bootstrap, wishes.refresh)
+                .await?
+            {
                 Some(applied) => digest = Some(applied),
                 None => return Ok(End::Lost),
             }
@@ -246,7 +272,12 @@ impl<'a> Pass<'a> {
             });
         }
         let number = if wishes.wake { 1 } else { self.row.wake_attempts + 1 };
-        provision::wake(self.app, &self.row, is_new, number).await?;
+        let occasion = match (is_new, pending) {
+            (true, _) => Occasion::Provisioned,
+            (false, true) => Occasion::Updated,
+            (false, false) => Occasion::Silent,
+        };
+        provision::wake(self.app, &self.row, occasion, number).await?;
         self.row.wake_attempts = number;
         self.set(
             "Woken",
@@ -271,7 +302,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Agent, files and heartbeat. Answers the digest of what is there now; `None` when the lease was lost.
-    async fn apply(&mut self, overwrite: bool, bootstrap: bool) -> Result<Option<String>, Failure> {
+    async fn apply(&mut self, overwrite: bool, bootstrap: bool, refresh: bool) -> Result<Option<String>, Failure> {
         let plan = provision::plan(self.app, &self.row, bootstrap)
             .await
             .map_err(|error| Failure::of("FilesWritten", &error))?;
@@ -286,25 +317,12 @@ impl<'a> Pass<'a> {
             return Ok(None);
         }
         let same = self.row.applied_digest.as_ref() == Some(&plan.digest) && ensured != Ensured::Created;
-        if same && !overwrite && !bootstrap {
-            self.set("FilesWritten", "Unchanged", "The files are as they should be.");
+        if same && !overwrite && !bootstrap && !refresh {
             self.set("HeartbeatConfigured", "Unchanged", "The heartbeat is as it should be.");
+            self.set("FilesWritten", "Unchanged", "The files are as they should be.");
             return Ok(Some(plan.digest));
         }
-        let written = provision::write(self.app, &self.row, &plan, overwrite || ensured == Ensured::Created).await?;
-        let message = if written.is_empty() {
-            "No file differed.".to_owned()
-        } else {
-            format!("Written: {}.", written.join(", "))
-        };
-        self.set(
-            "FilesWritten",
-            if written.is_empty() { "Unchanged" } else { "Written" },
-            &message,
-        );
-        if !self.step("FilesWritten").await? {
-            return Ok(None);
-        }
+        // First the heartbeat: newer releases keep HEARTBEAT.md in the job that they make of it.
         let changed = provision::configure(self.app, &self.row, &plan).await?;
         let every = plan
             .heartbeat
@@ -315,6 +333,33 @@ impl<'a> Pass<'a> {
             "HeartbeatConfigured",
             if changed { "Configured" } else { "Unchanged" },
             &format!("The gateway wakes it every {every}."),
+        );
+        if !self.step("HeartbeatConfigured").await? {
+            return Ok(None);
+        }
+        let stale = refresh && !provision::token_agrees(self.app, &self.row, &plan).await?;
+        let files = provision::write(self.app, &self.row, &plan, overwrite || ensured == Ensured::Created).await?;
+        let mut message = if files.written.is_empty() {
+            "No file differed.".to_owned()
+        } else {
+            format!("Written: {}.", files.written.join(", "))
+        };
+        for refused in &files.refused {
+            message.push_str(" Not taken: ");
+            message.push_str(refused);
+            message.push('.');
+        }
+        if stale {
+            message.push_str(" Warning: AUTH_TOKEN in TOOLS.md was not the agent's; it is now.");
+        }
+        self.set(
+            "FilesWritten",
+            if files.written.is_empty() {
+                "Unchanged"
+            } else {
+                "Written"
+            },
+            &message,
         );
         Ok(Some(plan.digest))
     }
@@ -390,13 +435,29 @@ impl<'a> Pass<'a> {
         .await?;
         let Some(row) = row else { return Ok(()) };
         if observed && self.row.observed_generation < self.row.desired_generation {
-            let told = change("agent.provisioned", &row)
-                .message(format!("Agent {} is set up on its gateway.", row.name))
+            let (kind, done) = if self.row.observed_generation == 0 {
+                ("agent.provision.direct", "set up")
+            } else {
+                ("agent.update.direct", "up to date")
+            };
+            let told = change(kind, &row)
+                .message(format!("Agent {} is {done} on its gateway.", row.name))
                 .after(&row.to_proto());
             tx.record(&caller, told).await?;
         }
+        if observed {
+            let files = self
+                .conditions
+                .iter()
+                .find(|condition| condition.kind == "FilesWritten")
+                .map_or("", |condition| condition.message.as_str());
+            move_items(&mut tx, &caller, &row, "done", files).await?;
+        }
+        if observed || woken || gave_up {
+            tell(&mut tx, &caller, &row).await?;
+        }
         if woken {
-            let told = change("agent.woken", &row)
+            let told = change("agent.wakeup.sent", &row)
                 .message(format!("Wake-up sent to {}.", row.name))
                 .after(&row.to_proto());
             tx.record(&caller, told).await?;
@@ -469,14 +530,24 @@ impl<'a> Pass<'a> {
         )
         .fetch_optional(&mut *tx)
         .await?;
+        if let Some(row) = &row {
+            let caller = self.app.itself(row.organization_id);
+            // What the agent's own templates forbid is not mended by trying again.
+            let hopeless = failure.condition == "FilesWritten" && failure.reason == "Refused";
+            let state = if hopeless { "failed" } else { "waiting" };
+            move_items(&mut tx, &caller, row, state, &failure.message).await?;
+            tell(&mut tx, &caller, row).await?;
+        }
         if let Some(row) = row
             && is_news
         {
             let caller = self.app.itself(row.organization_id);
             let (kind, verb) = if row.deleting_at.is_some() {
-                ("agent.delete_failed", "removed from")
+                ("agent.delete.failed", "removed from")
+            } else if row.observed_generation == 0 {
+                ("agent.provision.failed", "set up on")
             } else {
-                ("agent.provision_failed", "set up on")
+                ("agent.update.failed", "brought up to date on")
             };
             let sentence = format!(
                 "Agent {} could not be {verb} its gateway: {}",
@@ -528,8 +599,20 @@ impl<'a> Pass<'a> {
     }
 }
 
+/// Tells watchers of operations how an agent's provisioning stands.
+async fn tell(tx: &mut Tx, caller: &Caller, row: &AgentRow) -> Result<()> {
+    operations::tell(
+        tx,
+        caller,
+        operations::provisioning(row),
+        operations::steps(&row.conditions()),
+    )
+    .await
+}
+
 /// Deletes a row and tells of it.
 pub async fn delete(tx: &mut Tx, caller: &Caller, row: &AgentRow, note: &str) -> Result<()> {
+    move_items(tx, caller, row, "skipped", "The agent was deleted.").await?;
     let done = sqlx::query!("DELETE FROM agent.agents WHERE id = $1", row.id)
         .execute(&mut **tx)
         .await?;

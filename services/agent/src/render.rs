@@ -107,8 +107,19 @@ impl Default for Renderer {
 impl Renderer {
     /// The files of an agent. BOOTSTRAP.md is for leads, when asked for; empty files are left out.
     pub fn files(&self, scene: &Scene<'_>, bootstrap: bool) -> Result<Vec<File>> {
+        let (files, faults) = self.render(scene, bootstrap)?;
+        faults.into_iter().next().map_or(Ok(files), |fault| Err(fault.into()))
+    }
+
+    /// The files that can be rendered, with BOOTSTRAP.md, and what is wrong with the agent's own templates.
+    pub fn preview(&self, scene: &Scene<'_>) -> Result<(Vec<File>, Vec<Fault>)> {
+        self.render(scene, true)
+    }
+
+    fn render(&self, scene: &Scene<'_>, bootstrap: bool) -> Result<(Vec<File>, Vec<Fault>)> {
         let values = context(scene);
         let mut files = Vec::with_capacity(TEMPLATES.len());
+        let mut faults = Vec::new();
         for (name, _) in TEMPLATES {
             let own = match name {
                 "IDENTITY.md" => scene
@@ -121,7 +132,13 @@ impl Renderer {
                 _ => None,
             };
             let content = match own {
-                Some((field, source)) => self.custom(field, source, &values)?,
+                Some((field, source)) => match self.custom(field, source, &values) {
+                    Ok(content) => content,
+                    Err(fault) => {
+                        faults.push(fault);
+                        continue;
+                    }
+                },
                 None => self
                     .environment
                     .get_template(name)
@@ -136,7 +153,7 @@ impl Renderer {
                 });
             }
         }
-        Ok(files)
+        Ok((files, faults))
     }
 
     /// Renders the templates an agent brings; what is wrong with them is told by field, line and variable.
@@ -153,25 +170,37 @@ impl Renderer {
         Ok(())
     }
 
-    fn custom(&self, field: &'static str, source: &str, context: &BTreeMap<&'static str, String>) -> Result<String> {
+    fn custom(
+        &self,
+        field: &'static str,
+        source: &str,
+        context: &BTreeMap<&'static str, String>,
+    ) -> Result<String, Fault> {
         let fault = |error: &minijinja::Error, unknown: &[String]| {
-            let line = error.line().map(|line| format!(" on line {line}")).unwrap_or_default();
+            let line = error.line();
+            let place = line.map(|line| format!(" on line {line}")).unwrap_or_default();
             let what = match error.kind() {
                 ErrorKind::UndefinedError if !unknown.is_empty() => {
+                    let names: Vec<_> = unknown.iter().map(|name| format!("`{name}`")).collect();
                     let known: Vec<_> = context.keys().copied().collect();
                     format!(
-                        "{} is not defined{line}; the variables are {}",
-                        unknown.join(", "),
+                        "{} is not defined{place}; the variables are {}",
+                        names.join(", "),
                         known.join(", ")
                     )
                 }
-                ErrorKind::OutOfFuel => format!("it runs too long{line}; make its loops shorter"),
+                ErrorKind::OutOfFuel => format!("it runs too long{place}; make its loops shorter"),
                 kind => format!(
-                    "{}{line}",
+                    "{}{place}",
                     error.detail().map_or_else(|| kind.to_string(), str::to_owned)
                 ),
             };
-            Error::invalid(field, format!("{field} cannot be rendered: {what}."))
+            Fault {
+                field,
+                line,
+                variable: unknown.first().cloned(),
+                message: format!("{field} cannot be rendered: {what}."),
+            }
         };
         let template = self
             .environment
@@ -182,19 +211,44 @@ impl Renderer {
                 .undeclared_variables(false)
                 .into_iter()
                 .filter(|name| !context.contains_key(name.as_str()) && !BUILT_IN.contains(&name.as_str()))
-                .map(|name| format!("`{name}`"))
                 .collect();
             unknown.sort();
             fault(&error, &unknown)
         })?;
         if rendered.len() > MAX_BYTES {
-            return Err(Error::invalid(
+            return Err(Fault {
                 field,
-                format!("{field} renders to {} bytes; the most is {MAX_BYTES}.", rendered.len()),
-            ));
+                line: None,
+                variable: None,
+                message: format!("{field} renders to {} bytes; the most is {MAX_BYTES}.", rendered.len()),
+            });
         }
         Ok(rendered)
     }
+}
+
+/// What is wrong with a template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// `identity_template` or `soul_template`.
+    pub field: &'static str,
+    /// Line, from 1.
+    pub line: Option<usize>,
+    /// The variable that is not defined.
+    pub variable: Option<String>,
+    /// What is wrong and how to mend it.
+    pub message: String,
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        Self::invalid(fault.field, fault.message)
+    }
+}
+
+/// Names that templates can use.
+pub fn variables(scene: &Scene<'_>) -> Vec<String> {
+    context(scene).into_keys().map(str::to_owned).collect()
 }
 
 /// Functions of minijinja, which look like variables to the analysis.

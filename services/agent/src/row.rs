@@ -77,6 +77,8 @@ pub struct Wishes {
     pub bootstrap: bool,
     /// Make sure that the gateway still has the agent, although nothing changed here.
     pub verify: bool,
+    /// Look at every file and write what differs, although nothing changed here.
+    pub refresh: bool,
 }
 
 impl Wishes {
@@ -110,8 +112,8 @@ pub struct Condition {
 pub const CONDITIONS: [&str; 6] = [
     "GatewayConnected",
     "Created",
-    "FilesWritten",
     "HeartbeatConfigured",
+    "FilesWritten",
     "Woken",
     "CheckedIn",
 ];
@@ -166,11 +168,29 @@ impl AgentRow {
 
     /// As it is answered, with the status shown now.
     pub fn to_proto(&self) -> Agent {
+        let now = OffsetDateTime::now_utc();
+        let status = self.shown(now);
+        let conditions = self.provisioning().conditions;
         let json = |value: &Option<Value>| value.as_ref().map(|value| value.to_string().into_bytes());
         Agent {
             board_id: self.board_id.map(|id| id.to_string()),
             name: self.name.clone(),
-            status: self.shown(OffsetDateTime::now_utc()),
+            status_reason: Some(rules::status_reason(
+                &status,
+                self.last_seen_at,
+                self.heartbeat_seconds,
+                conditions
+                    .iter()
+                    .find(|condition| condition.status == "false")
+                    .map(|condition| condition.message.as_str()),
+            )),
+            condition: conditions.into_iter().find(|condition| condition.status != "true"),
+            offline_at: self
+                .last_seen_at
+                .map(|seen| seen + rules::patience(self.heartbeat_seconds))
+                .filter(|at| *at > now)
+                .map(timestamp),
+            status,
             heartbeat_config: json(&self.heartbeat_config),
             identity_profile: json(&self.identity_profile),
             identity_template: self.identity_template.clone(),

@@ -18,6 +18,39 @@ pub const CHECK_IN: Duration = Duration::from_secs(30);
 /// Statuses that only Mission Control sets.
 pub const RESERVED_STATUSES: [&str; 2] = ["updating", "deleting"];
 
+/// How long an agent may be silent before it is offline.
+pub fn patience(heartbeat_seconds: i32) -> time::Duration {
+    time::Duration::seconds(i64::from(heartbeat_seconds) * i64::from(MISSED_HEARTBEATS))
+}
+
+/// Why an agent shows a status, in a sentence. `obstacle` is the first condition of its provisioning that is not met.
+pub fn status_reason(
+    status: &str,
+    last_seen_at: Option<OffsetDateTime>,
+    heartbeat_seconds: i32,
+    obstacle: Option<&str>,
+) -> String {
+    let minutes = |seconds: i64| {
+        if seconds % 60 == 0 {
+            format!("{} min", seconds / 60)
+        } else {
+            format!("{seconds} s")
+        }
+    };
+    let interval = minutes(i64::from(heartbeat_seconds));
+    match (status, last_seen_at, obstacle) {
+        ("deleting", ..) => "It is taken off its gateway.".to_owned(),
+        ("provisioning" | "updating", _, Some(obstacle)) => obstacle.to_owned(),
+        ("updating", ..) => "Its gateway is brought up to date.".to_owned(),
+        ("provisioning", ..) => "It was not heard of yet.".to_owned(),
+        ("offline", None, obstacle) => obstacle.unwrap_or("It never answered.").to_owned(),
+        ("offline", Some(_), _) => {
+            format!("It missed {MISSED_HEARTBEATS} heartbeats of {interval} each.")
+        }
+        _ => format!("It was heard of within {MISSED_HEARTBEATS} heartbeats of {interval} each."),
+    }
+}
+
 /// The status shown: `deleting` and `updating` as stored, `provisioning` until first seen, `offline` after three missed heartbeats.
 pub fn shown_status(
     stored: &str,
@@ -25,9 +58,7 @@ pub fn shown_status(
     heartbeat_seconds: i32,
     now: OffsetDateTime,
 ) -> String {
-    let silent = |seen: OffsetDateTime| {
-        now - seen > time::Duration::seconds(i64::from(heartbeat_seconds) * i64::from(MISSED_HEARTBEATS))
-    };
+    let silent = |seen: OffsetDateTime| now - seen > patience(heartbeat_seconds);
     match (stored, last_seen_at) {
         ("deleting" | "updating", _) => stored.to_owned(),
         // An agent that never answered its wake-ups was given up: that is more than not having been seen yet.
@@ -243,6 +274,24 @@ pub fn check_in(
     }
 }
 
+/// Values of a key in a file of settings for agents, in order: lines `KEY=value`, also as list items and in backticks, the way the files of
+/// the Python product have them.
+pub fn settings_values(text: &str, key: &str) -> Vec<String> {
+    let value = |line: &str| {
+        let line = line.trim().trim_start_matches(['-', '*', '+', ' ', '`']);
+        let line = line.strip_prefix("export ").unwrap_or(line);
+        let value = line.strip_prefix(key)?.strip_prefix('=')?;
+        let value = value.split('`').next().unwrap_or_default().trim();
+        (!value.is_empty()).then(|| value.to_owned())
+    };
+    text.lines().filter_map(value).collect()
+}
+
+/// Whether the token in a file of settings is this one; `None` when the file has none.
+pub fn token_agrees(text: &str, token: &str) -> Option<bool> {
+    settings_values(text, "AUTH_TOKEN").last().map(|found| found == token)
+}
+
 /// Why a lead may not create one more worker, if so.
 pub fn quota_refusal(workers: i64, max_agents: i32) -> Option<String> {
     (workers >= i64::from(max_agents)).then(|| {
@@ -291,6 +340,35 @@ mod tests {
             "its own interval counts"
         );
         assert_eq!(shown_status("online", Some(at(-90)), 30, at(0)), "online");
+    }
+
+    #[test]
+    fn a_status_has_its_reason() {
+        let seen = Some(at(0));
+        for (status, seen, seconds, obstacle, expected) in [
+            (
+                "online",
+                seen,
+                600,
+                None,
+                "It was heard of within 3 heartbeats of 10 min each.",
+            ),
+            ("offline", seen, 30, None, "It missed 3 heartbeats of 30 s each."),
+            ("offline", None, 600, Some("Silent."), "Silent."),
+            ("offline", None, 600, None, "It never answered."),
+            ("provisioning", None, 600, None, "It was not heard of yet."),
+            ("provisioning", None, 600, Some("No gateway."), "No gateway."),
+            ("updating", seen, 600, None, "Its gateway is brought up to date."),
+            (
+                "deleting",
+                seen,
+                600,
+                Some("No gateway."),
+                "It is taken off its gateway.",
+            ),
+        ] {
+            assert_eq!(status_reason(status, seen, seconds, obstacle), expected, "{status}");
+        }
     }
 
     #[test]
@@ -392,6 +470,25 @@ mod tests {
                 "{wakes} {woken:?} {seen:?}"
             );
         }
+    }
+
+    #[test]
+    fn settings_are_read_in_every_form_they_were_written_in() {
+        let cases = [
+            ("AUTH_TOKEN=abc.def", vec!["abc.def"]),
+            ("- `AUTH_TOKEN=abc-1_2`", vec!["abc-1_2"]),
+            ("  * AUTH_TOKEN=abc ", vec!["abc"]),
+            ("```\nBASE_URL=x\nAUTH_TOKEN=abc\n```", vec!["abc"]),
+            ("export AUTH_TOKEN=abc\nAUTH_TOKEN=def", vec!["abc", "def"]),
+            ("AUTH_TOKEN=", vec![]),
+            ("MY_AUTH_TOKEN=abc\nAUTH_TOKENS=abc\nthe AUTH_TOKEN=abc", vec![]),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(settings_values(text, "AUTH_TOKEN"), expected, "{text:?}");
+        }
+        assert_eq!(token_agrees("- `AUTH_TOKEN=abc`", "abc"), Some(true));
+        assert_eq!(token_agrees("AUTH_TOKEN=other", "abc"), Some(false));
+        assert_eq!(token_agrees("nothing", "abc"), None);
     }
 
     #[test]

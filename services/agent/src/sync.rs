@@ -1,164 +1,307 @@
-//! `TemplateService`: every agent's files of a gateway, rendered and written again while the caller waits.
+//! `TemplateService`: agents' files of a gateway, rendered and written again, and what that would change.
+//!
+//! A sync says what it wants of its agents in their rows, as every other change does, and the reconciler brings the gateway there. The
+//! operation shows how far it has come; a caller who waits is answered when it is settled, or after a while with what is not done yet.
 
 use std::{sync::Arc, time::Duration};
 
-use chassis::{Caller, Error, Result, identity::uuid_of, message::Page};
-use futures::{StreamExt, stream};
+use chassis::{
+    Caller, Error, Result, Tx,
+    identity::uuid_of,
+    live::{Feed, Start, now_position},
+};
+use futures::StreamExt;
 use proto::agent::v1::{
-    SyncGatewayTemplatesError, SyncGatewayTemplatesRequest, SyncGatewayTemplatesResponse,
+    Operation, OperationItemState, PreviewAgentFilesRequest, PreviewAgentFilesResponse, PreviewTemplateSyncRequest,
+    PreviewTemplateSyncResponse, SyncGatewayTemplatesError, SyncGatewayTemplatesRequest, SyncGatewayTemplatesResponse,
     template_service_server::TemplateService,
 };
-use tokio::time::Instant;
 use tonic::{Request, Response, Status};
+use uuid::Uuid;
 
 use crate::{
     app::{App, found},
-    change,
-    provision::{self, Ensured, Failure},
-    row::{AgentRow, agents},
+    operations::{self, TEMPLATE_SYNC, begin, is_settled},
+    presence::change,
+    preview, provision,
+    row::{AgentRow, Wishes, agents},
+    token,
 };
 
-/// How long a caller waits at most; what is not done then is reported, and the reconciler goes on with it.
-const DEADLINE: Duration = Duration::from_secs(20);
-/// Agents written at once.
-const CONCURRENCY: usize = 8;
+/// How long a caller waits at most; what is not done then is reported, and the operation goes on.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How long an operation tries.
+const DEADLINE: time::Duration = time::Duration::minutes(10);
 
 /// The service.
 pub struct Templates {
     pub(crate) app: Arc<App>,
+    pub(crate) feed: Feed,
 }
 
-fn entry(row: Option<&AgentRow>, message: impl Into<String>) -> SyncGatewayTemplatesError {
+/// Which agents of a gateway.
+pub struct Scope {
+    pub gateway: Uuid,
+    pub board: Option<Uuid>,
+    pub include_main: bool,
+    pub lead_only: bool,
+}
+
+impl Scope {
+    /// The agents, main agent last, others in the order they were made.
+    pub async fn rows(&self, tx: &mut Tx) -> Result<Vec<AgentRow>> {
+        Ok(agents!(
+            "SELECT",
+            "FROM agent.agents AS a \
+             WHERE a.gateway_id = $1 AND a.deleting_at IS NULL AND CASE WHEN a.board_id IS NULL THEN $2 \
+                 ELSE ($3::uuid IS NULL OR a.board_id = $3) AND (a.is_board_lead OR NOT $4) END \
+             ORDER BY a.board_id IS NULL, a.created_at, a.id FOR UPDATE",
+            self.gateway,
+            self.include_main,
+            self.board,
+            self.lead_only
+        )
+        .fetch_all(&mut **tx)
+        .await?)
+    }
+
+    /// Whether the board is one of the gateway.
+    pub async fn has_board(&self, app: &App, organization: Uuid) -> Result<bool> {
+        let Some(board) = self.board else { return Ok(true) };
+        Ok(found(app.board(board).await)?.is_some_and(|board| {
+            board.gateway_id == Some(self.gateway.to_string()) && board.organization_id == organization.to_string()
+        }))
+    }
+}
+
+/// Boards whose agents were told to pause.
+pub async fn paused(tx: &mut Tx) -> Result<Vec<Uuid>> {
+    Ok(sqlx::query_scalar!("SELECT board_id FROM agent.paused_boards")
+        .fetch_all(&mut **tx)
+        .await?)
+}
+
+/// Says why nothing was begun.
+const FOREIGN_BOARD: &str = "Board does not belong to this gateway.";
+/// What is said of agents of paused boards.
+pub const PAUSED: &str = "The board is paused.";
+
+/// How a sync began.
+enum Begun {
+    /// Nothing was begun, for this reason.
+    Refused(&'static str),
+    /// The operation.
+    Operation(Uuid),
+}
+
+fn entry(agent: Option<&str>, name: Option<&str>, board: Option<&str>, message: String) -> SyncGatewayTemplatesError {
     SyncGatewayTemplatesError {
-        agent_id: row.map(|row| row.id.to_string()),
-        agent_name: row.map(|row| row.name.clone()),
-        board_id: row.and_then(|row| row.board_id).map(|id| id.to_string()),
-        message: message.into(),
+        agent_id: agent.map(str::to_owned),
+        agent_name: name.map(str::to_owned),
+        board_id: board.map(str::to_owned),
+        message,
     }
 }
 
 impl Templates {
+    async fn begin(&self, caller: &Caller, request: &SyncGatewayTemplatesRequest) -> Result<Begun> {
+        let (organization, gateway_id) = (caller.organization()?, uuid_of(&request.gateway_id)?);
+        let gateway = found(self.app.gateway(organization, gateway_id).await)?
+            .ok_or_else(|| Error::not_found("Gateway not found"))?;
+        let scope = Scope {
+            gateway: gateway_id,
+            board: request.board_id.as_deref().map(uuid_of).transpose()?,
+            include_main: request.include_main.unwrap_or(true),
+            lead_only: request.lead_only.unwrap_or(false),
+        };
+        if !scope.has_board(&self.app, organization).await? {
+            return Ok(Begun::Refused(FOREIGN_BOARD));
+        }
+        let operation = Uuid::now_v7();
+        let mut tx = self.app.store.begin().await?;
+        let rows = scope.rows(&mut tx).await?;
+        let paused = paused(&mut tx).await?;
+        let is_paused = |row: &AgentRow| row.board_id.is_some_and(|board| paused.contains(&board));
+        let chosen: Vec<Uuid> = rows.iter().filter(|row| !is_paused(row)).map(|row| row.id).collect();
+        let wishes = Wishes {
+            refresh: true,
+            overwrite: request.overwrite.unwrap_or(false),
+            bootstrap: request.force_bootstrap.unwrap_or(false),
+            reset_session: request.reset_sessions.unwrap_or(false),
+            verify: true,
+            wake: false,
+        };
+        if request.rotate_tokens.unwrap_or(false) {
+            self.rotate(&mut tx, caller, &rows, &chosen).await?;
+        }
+        sqlx::query!(
+            "UPDATE agent.agents SET wishes = wishes || $2, desired_generation = desired_generation + 1, next_attempt_at = now(), attempts = 0 \
+             WHERE id = ANY($1)",
+            &chosen,
+            wishes.json()
+        )
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query!(
+            "INSERT INTO agent.operations (id, organization_id, gateway_id, board_id, kind, title, created_by, deadline_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            operation,
+            organization,
+            gateway_id,
+            scope.board,
+            TEMPLATE_SYNC,
+            format!("Template sync of {}", gateway.name),
+            caller.actor().name,
+            time::OffsetDateTime::now_utc() + DEADLINE
+        )
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query!(
+            "INSERT INTO agent.operation_items (operation_id, agent_id, agent_name, board_id, generation, state, message) \
+             SELECT $1, a.id, a.name, a.board_id, a.desired_generation, \
+                 CASE WHEN a.id = ANY($3) THEN 'waiting' ELSE 'skipped' END, CASE WHEN a.id = ANY($3) THEN '' ELSE $4 END \
+             FROM agent.agents AS a WHERE a.id = ANY($2)",
+            operation,
+            &rows.iter().map(|row| row.id).collect::<Vec<_>>(),
+            &chosen,
+            PAUSED
+        )
+        .execute(&mut *tx)
+        .await?;
+        begin(&mut tx, caller, operation).await?;
+        tx.commit().await?;
+        for id in chosen.iter().filter(|_| request.rotate_tokens.unwrap_or(false)) {
+            self.app.known.forget(*id);
+        }
+        self.app.work.notify_one();
+        Ok(Begun::Operation(operation))
+    }
+
+    /// New tokens for many agents with one statement. The old ones stop working when the transaction commits.
+    async fn rotate(&self, tx: &mut Tx, caller: &Caller, rows: &[AgentRow], chosen: &[Uuid]) -> Result<()> {
+        let (mut keys, mut hashes, mut sealed, mut events) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for row in rows.iter().filter(|row| chosen.contains(&row.id)) {
+            let minted = token::mint()?;
+            sealed.push(token::seal(&self.app.sealer, row.id, &minted)?);
+            keys.push(minted.key_id);
+            hashes.push(minted.hash);
+            let told = change("agent.token_rotated", row)
+                .message(format!("Token of agent {} replaced.", row.name))
+                .after(&row.to_proto());
+            events.push(told.into_event(caller));
+        }
+        sqlx::query!(
+            "UPDATE agent.agents AS a SET token_key_id = n.key_id, token_hash = n.hash, token_sealed = n.sealed, updated_at = now() \
+             FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[]) AS n (id, key_id, hash, sealed) WHERE a.id = n.id",
+            chosen,
+            &keys,
+            &hashes,
+            &sealed
+        )
+        .execute(&mut **tx)
+        .await?;
+        if events.is_empty() {
+            return Ok(());
+        }
+        tx.record_events(&events).await
+    }
+
     async fn sync(
         &self,
         caller: &Caller,
         request: SyncGatewayTemplatesRequest,
     ) -> Result<SyncGatewayTemplatesResponse> {
-        let deadline = Instant::now() + DEADLINE;
-        let (organization, gateway_id) = (caller.organization()?, uuid_of(&request.gateway_id)?);
-        found(self.app.gateway(organization, gateway_id).await)?
-            .ok_or_else(|| Error::not_found("Gateway not found"))?;
+        let (organization, gateway) = (caller.organization()?, uuid_of(&request.gateway_id)?);
         let mut reply = SyncGatewayTemplatesResponse {
-            gateway_id: gateway_id.to_string(),
+            gateway_id: gateway.to_string(),
             include_main: request.include_main.unwrap_or(true),
             reset_sessions: request.reset_sessions.unwrap_or(false),
             ..SyncGatewayTemplatesResponse::default()
         };
-        if let Err(failure) = provision::connected(&self.app, organization, gateway_id).await {
-            reply.errors.push(entry(None, failure.message));
-            return Ok(reply);
-        }
-        let board = request.board_id.as_deref().map(uuid_of).transpose()?;
-        if let Some(board) = board {
-            let own = found(self.app.board(board).await)?.is_some_and(|board| {
-                board.gateway_id.as_deref() == Some(reply.gateway_id.as_str())
-                    && board.organization_id == organization.to_string()
-            });
-            if !own {
-                reply.errors.push(entry(None, "Board does not belong to this gateway."));
+        let position = now_position(&self.app.store).await?;
+        let operation = match self.begin(caller, &request).await? {
+            Begun::Refused(why) => {
+                reply.errors.push(entry(None, None, None, why.to_owned()));
                 return Ok(reply);
             }
+            Begun::Operation(id) => id,
+        };
+        reply.operation_id = Some(operation.to_string());
+        if let Err(failure) = provision::connected(&self.app, organization, gateway).await {
+            let message = format!(
+                "{} The sync is queued as operation {operation} and goes on when the gateway answers.",
+                failure.message
+            );
+            reply.errors.push(entry(None, None, None, message));
+            return Ok(reply);
         }
-        let rows = agents!(
-            "SELECT",
-            "FROM agent.agents AS a \
-             WHERE a.gateway_id = $1 AND a.deleting_at IS NULL AND CASE WHEN a.board_id IS NULL THEN $2 \
-                 ELSE ($3::uuid IS NULL OR a.board_id = $3) AND (a.is_board_lead OR NOT $4) END \
-             ORDER BY a.board_id IS NULL, a.created_at LIMIT $5",
-            gateway_id,
-            reply.include_main,
-            board,
-            request.lead_only.unwrap_or(false),
-            i64::from(Page::of(None, None)?.limit) * 50
-        )
-        .fetch_all(self.app.store.pool())
-        .await?;
-        let has_main = rows.iter().any(|row| row.board_id.is_none());
-        let request = &request;
-        let mut done = stream::iter(rows)
-            .map(|row| async move {
-                let outcome = tokio::time::timeout_at(deadline, self.sync_one(caller, &row, request)).await;
-                (row, outcome)
-            })
-            .buffer_unordered(CONCURRENCY);
-        while let Some((row, outcome)) = done.next().await {
-            let failure = match outcome {
-                Ok(Ok(())) if row.board_id.is_none() => {
+        self.wait(operation, position).await?;
+        let items = operations::items(&self.app, operation).await?;
+        let mut has_main = false;
+        for item in items {
+            let is_main = item.board_id.is_none();
+            has_main |= is_main;
+            let message = match item.state() {
+                OperationItemState::Done if is_main => {
                     reply.main_updated = true;
                     continue;
                 }
-                Ok(Ok(())) => {
+                OperationItemState::Done => {
                     reply.agents_updated += 1;
                     continue;
                 }
-                Ok(Err(failure)) => failure.message,
-                Err(_) => format!("not done within {} seconds; it goes on by itself", DEADLINE.as_secs()),
+                OperationItemState::Failed => format!("Failed to sync templates: {}", item.message),
+                OperationItemState::Skipped if item.message == PAUSED => String::new(),
+                OperationItemState::Skipped => format!("Left out: {}", item.message),
+                _ => format!(
+                    "Failed to sync templates: not done within {} seconds; operation {operation} goes on. {}",
+                    PATIENCE.as_secs(),
+                    item.message
+                ),
             };
-            if row.board_id.is_some() {
-                reply.agents_skipped += 1;
+            reply.agents_skipped += i32::from(!is_main);
+            if !message.is_empty() {
+                reply.errors.push(entry(
+                    item.agent_id.as_deref(),
+                    Some(&item.name),
+                    item.board_id.as_deref(),
+                    message.trim_end().to_owned(),
+                ));
             }
-            reply
-                .errors
-                .push(entry(Some(&row), format!("Failed to sync templates: {failure}")));
         }
         if reply.include_main && !has_main {
             reply.errors.push(entry(
                 None,
-                "The gateway has no main agent: save the gateway again to have it made.",
+                None,
+                None,
+                "The gateway has no main agent: save the gateway again to have it made.".to_owned(),
             ));
         }
-        reply.errors.sort_by(|one, other| one.agent_name.cmp(&other.agent_name));
-        self.app.work.notify_one();
         Ok(reply)
     }
 
-    async fn sync_one(
-        &self,
-        caller: &Caller,
-        row: &AgentRow,
-        request: &SyncGatewayTemplatesRequest,
-    ) -> Result<(), Failure> {
-        let rotated;
-        let row = if request.rotate_tokens.unwrap_or(false) {
-            rotated = change::rotate(&self.app, caller, row.id)
-                .await
-                .map_err(|error| Failure::of("FilesWritten", &error))?;
-            &rotated
-        } else {
-            row
+    /// Waits until an operation is settled, or for as long as a caller has patience.
+    async fn wait(&self, operation: Uuid, position: i64) -> Result<()> {
+        let id = operation.to_string();
+        let mut steps = Box::pin(operations::watch(&self.feed, Start::After(position), move |step| {
+            step.id == id
+        }));
+        let settled = async {
+            while let Some(step) = steps.next().await {
+                if is_settled(step?.operation.as_ref()) {
+                    break;
+                }
+            }
+            Ok(())
         };
-        let bootstrap = request.force_bootstrap.unwrap_or(false) || row.observed_generation == 0;
-        let plan = provision::plan(&self.app, row, bootstrap)
-            .await
-            .map_err(|error| Failure::of("FilesWritten", &error))?;
-        let ensured = provision::ensure(&self.app, row, &plan).await?;
-        let overwrite =
-            request.overwrite.unwrap_or(false) || ensured == Ensured::Created || row.observed_generation == 0;
-        provision::write(&self.app, row, &plan, overwrite).await?;
-        provision::configure(&self.app, row, &plan).await?;
-        if request.reset_sessions.unwrap_or(false) {
-            provision::reset_session(&self.app, row).await?;
+        tokio::time::timeout(PATIENCE, settled).await.unwrap_or(Ok(()))
+    }
+
+    async fn start(&self, caller: &Caller, request: SyncGatewayTemplatesRequest) -> Result<Operation> {
+        match self.begin(caller, &request).await? {
+            Begun::Refused(why) => Err(Error::unprocessable(why)),
+            Begun::Operation(id) => operations::find(&self.app, caller, &id.to_string()).await,
         }
-        // What is there now needs no second writing, unless the agent changed meanwhile.
-        sqlx::query!(
-            "UPDATE agent.agents SET applied_digest = $2 WHERE id = $1 AND desired_generation = $3",
-            row.id,
-            plan.digest,
-            row.desired_generation
-        )
-        .execute(self.app.store.pool())
-        .await
-        .map_err(|error| Failure::of("FilesWritten", &error.into()))?;
-        Ok(())
     }
 }
 
@@ -170,5 +313,33 @@ impl TemplateService for Templates {
     ) -> Result<Response<SyncGatewayTemplatesResponse>, Status> {
         let caller = Caller::of(&request)?;
         Ok(Response::new(self.sync(&caller, request.into_inner()).await?))
+    }
+
+    async fn start_template_sync(
+        &self,
+        request: Request<SyncGatewayTemplatesRequest>,
+    ) -> Result<Response<Operation>, Status> {
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(self.start(&caller, request.into_inner()).await?))
+    }
+
+    async fn preview_template_sync(
+        &self,
+        request: Request<PreviewTemplateSyncRequest>,
+    ) -> Result<Response<PreviewTemplateSyncResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(
+            preview::sync(&self.app, &caller, &request.into_inner()).await?,
+        ))
+    }
+
+    async fn preview_agent_files(
+        &self,
+        request: Request<PreviewAgentFilesRequest>,
+    ) -> Result<Response<PreviewAgentFilesResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(
+            preview::files(&self.app, &caller, request.into_inner()).await?,
+        ))
     }
 }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{Skills, market, row::SkillRow};
-use crate::notify::{Letter, queue};
+use crate::notify::{Letter, Purpose, queue};
 
 /// How often it is looked what became of messages.
 const LOOK: Duration = Duration::from_secs(2);
@@ -49,6 +49,7 @@ pub async fn ask(skills: &Skills, caller: &Caller, skill: &str, gateway: &str, i
     };
     let what = if install { "installation" } else { "removal" };
     let letter = Letter {
+        id: Uuid::now_v7(),
         organization,
         agent: main.id,
         board: None,
@@ -70,6 +71,10 @@ pub async fn ask(skills: &Skills, caller: &Caller, skill: &str, gateway: &str, i
                 gateway.name, skill.name
             ),
         )),
+        purpose: Some(Purpose {
+            title: format!("Skill {what}: {}", skill.name),
+            by: caller.actor().name,
+        }),
     };
     queue(&mut tx, &[letter]).await?;
     // An answer that never came is undone to what was true before it was asked for.

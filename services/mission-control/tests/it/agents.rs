@@ -13,15 +13,15 @@ use crate::{
 };
 
 /// A team on a gateway, with the person that made it.
-struct Scene {
-    mc: Harness,
-    fake: FakeGateway,
-    person: Rest,
-    team: Team,
+pub struct Scene {
+    pub mc: Harness,
+    pub fake: FakeGateway,
+    pub person: Rest,
+    pub team: Team,
 }
 
 impl Scene {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let fake = FakeGateway::start(Options::release(Release::Latest)).await;
         let mc = Harness::start().await;
         let person = mc.person();
@@ -29,32 +29,32 @@ impl Scene {
         Self { mc, fake, person, team }
     }
 
-    fn agent(&self) -> String {
+    pub fn agent(&self) -> String {
         id(&self.team.agent)
     }
 
-    fn board(&self) -> String {
+    pub fn board(&self) -> String {
         id(&self.team.board)
     }
 
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("/api/v1/agents/{}", self.agent())
     }
 
-    fn session(&self) -> String {
+    pub fn session(&self) -> String {
         format!("agent:mc-{}:main", self.agent())
     }
 
-    async fn get(&self) -> Value {
+    pub async fn get(&self) -> Value {
         self.person.get(&self.url()).await.expect(200)
     }
 
-    async fn create(&self, body: Value) -> Value {
+    pub async fn create(&self, body: Value) -> Value {
         self.person.post("/api/v1/agents", body).await.expect(200)
     }
 
     /// Waits until an agent shows this status.
-    async fn shows(&self, status: &str) -> Value {
+    pub async fn shows(&self, status: &str) -> Value {
         eventually(&format!("showing {status}"), || async {
             let agent = self.get().await;
             (agent["status"] == status).then_some(agent)
@@ -63,14 +63,14 @@ impl Scene {
     }
 
     /// Waits until a condition of the agent has this status, and answers it.
-    async fn condition(&self, kind: &str, status: &str) -> Value {
+    pub async fn condition(&self, kind: &str, status: &str) -> Value {
         eventually(&format!("{kind} being {status}"), || async {
             condition(&self.provisioning().await, kind, status)
         })
         .await
     }
 
-    async fn provisioning(&self) -> Value {
+    pub async fn provisioning(&self) -> Value {
         self.person
             .get(&format!("{}/provisioning", self.url()))
             .await
@@ -78,7 +78,7 @@ impl Scene {
     }
 
     /// Waits until the gateway has everything.
-    async fn settled(&self) -> Value {
+    pub async fn settled(&self) -> Value {
         eventually("converging", || async {
             let now = self.provisioning().await;
             (now["observed_generation"] == now["desired_generation"] && condition(&now, "Woken", "true").is_some())
@@ -88,7 +88,7 @@ impl Scene {
     }
 
     /// Changes rows behind the product's back: how time passes in a test.
-    async fn sql(&self, statement: &str) -> Vec<sqlx::postgres::PgRow> {
+    pub async fn sql(&self, statement: &str) -> Vec<sqlx::postgres::PgRow> {
         let mut connection = PgConnection::connect(&self.mc.database.url)
             .await
             .expect("the database");
@@ -98,7 +98,7 @@ impl Scene {
             .expect(statement)
     }
 
-    async fn events(&self, kind: &str) -> Vec<String> {
+    pub async fn events(&self, kind: &str) -> Vec<String> {
         self.sql(&format!(
             "SELECT id::text FROM agent.outbox WHERE event_type = '{kind}' ORDER BY sequence"
         ))
@@ -109,7 +109,7 @@ impl Scene {
     }
 
     /// The lead of the board, with its token.
-    async fn lead(&self) -> (String, String) {
+    pub async fn lead(&self) -> (String, String) {
         let peer = self.mc.constellation.context.peers.as_service("agent", None, None);
         let request = EnsureBoardLeadRequest {
             board_id: self.board(),
@@ -148,7 +148,7 @@ fn condition(provisioning: &Value, kind: &str, status: &str) -> Option<Value> {
 }
 
 /// The token in the files of a gateway's agent.
-async fn token_in(fake: &FakeGateway, key: &str) -> String {
+pub async fn token_in(fake: &FakeGateway, key: &str) -> String {
     eventually("writing the files", || async {
         let text = fake.file(key, "TOOLS.md").or_else(|| fake.file(key, "AGENTS.md"))?;
         text.lines()
@@ -171,8 +171,8 @@ async fn an_agent_is_provisioned_step_by_step_and_online_when_it_calls() {
     let expected = [
         ("GatewayConnected", "true"),
         ("Created", "true"),
-        ("FilesWritten", "true"),
         ("HeartbeatConfigured", "true"),
+        ("FilesWritten", "true"),
         ("Woken", "true"),
         ("CheckedIn", "unknown"),
     ];
@@ -662,7 +662,7 @@ async fn a_gateway_that_is_away_is_named_and_caught_up_with() {
     })
     .await;
     let sentences = scene
-        .sql("SELECT encode(event, 'escape') FROM agent.outbox WHERE event_type = 'agent.provision_failed'")
+        .sql("SELECT encode(event, 'escape') FROM agent.outbox WHERE event_type = 'agent.update.failed'")
         .await;
     assert!(
         (1..=2).contains(&sentences.len()),
@@ -1154,4 +1154,84 @@ async fn templates_are_synchronised_as_asked() {
     tokio::time::timeout(Duration::from_secs(10), scene.mc.stop())
         .await
         .expect("stops");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_agent_is_woken_when_it_has_work_and_only_then() {
+    let scene = Scene::start().await;
+    scene.settled().await;
+    let worker = scene.mc.agent(&scene.team.token);
+    let idle = scene.create(json!({"name": "Idle", "board_id": scene.board()})).await;
+    let idle_token = token_in(&scene.fake, &format!("mc-{}", id(&idle))).await;
+    let greetings = |agent: &str| {
+        scene
+            .fake
+            .messages(&format!("agent:mc-{agent}:main"))
+            .iter()
+            .filter(|text| text.starts_with("Hello"))
+            .count()
+    };
+    eventually("the greetings", || async {
+        (greetings(&scene.agent()) == 1 && greetings(&id(&idle)) == 1).then_some(())
+    })
+    .await;
+    for agent in [&worker, &scene.mc.agent(&idle_token)] {
+        agent.post("/api/v1/agent/heartbeat", json!({})).await.expect(200);
+    }
+    eventually("being settled", || async {
+        let waiting = scene
+            .sql("SELECT 1 FROM agent.agents WHERE board_id IS NOT NULL AND (wake_attempts > 0 OR lease_id IS NOT NULL OR next_attempt_at IS NOT NULL)")
+            .await;
+        waiting.is_empty().then_some(())
+    })
+    .await;
+    let tasks = format!("/api/v1/boards/{}/tasks", scene.board());
+    for (title, status) in [("Open", "inbox"), ("Closed", "done")] {
+        let owner = if status == "done" { id(&idle) } else { scene.agent() };
+        scene
+            .person
+            .post(
+                &tasks,
+                json!({"title": title, "status": status, "assigned_agent_id": owner}),
+            )
+            .await
+            .expect(200);
+    }
+    eventually("knowing the open task", || async {
+        let work = scene.sql("SELECT agent_id::text FROM agent.work").await;
+        (work.len() == 1 && work[0].get::<String, _>(0) == scene.agent()).then_some(())
+    })
+    .await;
+    scene
+        .sql("UPDATE agent.agents SET last_seen_at = now() - interval '31 minutes' WHERE board_id IS NOT NULL")
+        .await;
+    eventually("waking the one with work", || async {
+        (greetings(&scene.agent()) == 2).then_some(())
+    })
+    .await;
+    assert!(
+        scene
+            .fake
+            .messages(&scene.session())
+            .last()
+            .is_some_and(|text| text.starts_with("Hello Alpha worker. You were not heard of for a while")),
+    );
+    eventually("telling of both", || async {
+        let all = scene
+            .sql("SELECT 1 FROM agent.agents WHERE board_id IS NOT NULL AND shown_status = 'offline'")
+            .await;
+        (all.len() == 2).then_some(())
+    })
+    .await;
+    let shown = scene
+        .person
+        .get(&format!("/api/v1/agents/{}", id(&idle)))
+        .await
+        .expect(200);
+    assert_eq!(
+        (&shown["status"], &shown["status_reason"]),
+        (&json!("offline"), &json!("It missed 3 heartbeats of 10 min each."))
+    );
+    assert_eq!(greetings(&id(&idle)), 1, "nobody is woken for nothing");
+    scene.mc.stop().await;
 }

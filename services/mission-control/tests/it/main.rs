@@ -1,11 +1,13 @@
 //! Behaviour through the public doors: every role in one process, a database of its own per test, REST, gRPC and gRPC-web as users use them.
 
+mod agent_plans;
 mod agents;
 mod approvals;
 mod board;
 mod board_plans;
 mod comment_feed;
 mod custom_fields;
+mod coordination;
 mod edge;
 mod etags;
 mod explain;
@@ -13,6 +15,7 @@ mod faults;
 mod gateway_sessions;
 mod gateways;
 mod groups;
+mod handbook;
 mod harness;
 mod inbound;
 mod isolation;
@@ -21,6 +24,7 @@ mod org;
 mod path;
 mod skills;
 mod souls;
+mod syncs;
 mod task_streams;
 mod tasks;
 mod webhooks;
