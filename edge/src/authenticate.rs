@@ -14,7 +14,7 @@ use proto::{
     agent::v1::{VerifyTokenRequest, agent_directory_service_client::AgentDirectoryServiceClient},
     event::v1::Event,
     identity::v1::Principal,
-    org::v1::{ResolveUserRequest, directory_service_client::DirectoryServiceClient},
+    org::v1::{ResolveUserRequest, VerifyApiKeyRequest, directory_service_client::DirectoryServiceClient},
 };
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
@@ -24,10 +24,12 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use transcoder::Credential;
 
-use crate::limits::{Limits, SWEEP};
+use crate::{limits::Limits, oidc};
 
 /// The header of agents.
 const AGENT_TOKEN: &str = "x-agent-token";
+/// How API keys begin.
+const API_KEY: &str = "mck_";
 /// How long a signature counts. Longer than any call takes.
 const LIFETIME: Duration = Duration::from_secs(60);
 /// How long a credential is not asked about again: the longest a revoked one lives when its event got lost.
@@ -58,6 +60,8 @@ impl Key {
 pub struct Authenticator {
     /// The local token; none when people do not sign in that way.
     local: Option<Key>,
+    /// Checks people's tokens; none when they sign in with the local one.
+    issuer: Option<oidc::Verifier>,
     people: Cache<Key, Signed>,
     agents: Cache<Key, Signed>,
     limits: Limits,
@@ -93,18 +97,25 @@ impl<'a> Presented<'a> {
 }
 
 impl Authenticator {
-    /// Reads the local token from the settings.
-    pub fn new(context: &Context) -> Self {
-        let token = context.settings.local_auth_token.expose_secret().trim();
+    /// Reads from the settings how people sign in.
+    pub fn new(context: &Context) -> Result<Self> {
+        let settings = &context.settings;
+        let issuer = if settings.auth_mode.has_issuer() {
+            Some(oidc::Verifier::new(settings)?)
+        } else {
+            None
+        };
+        let token = settings.local_auth_token.expose_secret().trim();
         let cache = || Cache::builder().max_capacity(CAPACITY).time_to_live(REMEMBERED).build();
-        Self {
-            local: (!token.is_empty()).then(|| Key::of("person", token)),
+        Ok(Self {
+            local: (issuer.is_none() && !token.is_empty()).then(|| Key::of("person", token)),
+            issuer,
             people: cache(),
             agents: cache(),
-            limits: Limits::new(context.settings.rate_limit_agent, context.settings.rate_limit_user),
+            limits: Limits::new(settings.rate_limit_agent, settings.rate_limit_user),
             peers: context.peers.named("edge"),
             signer: context.signer.clone(),
-        }
+        })
     }
 
     /// The caller behind a request that needs this credential.
@@ -147,23 +158,42 @@ impl Authenticator {
     async fn person(&self, token: &str) -> Result<Signed> {
         let key = Key::of("person", token);
         let local = self.local.as_ref().is_some_and(|local| local.0.ct_eq(&key.0).into());
-        if !local {
-            return Err(unauthorized());
-        }
-        let resolve = async {
+        let known = async {
+            if token.starts_with(API_KEY) {
+                return self.api_key(token).await;
+            }
+            let claims = match &self.issuer {
+                Some(issuer) => issuer.verify(token).await?,
+                None if local => oidc::Claims {
+                    subject: oidc::LOCAL_SUBJECT.to_owned(),
+                    email: Some("admin@home.local".to_owned()),
+                    name: Some("Local User".to_owned()),
+                },
+                None => return Err(unauthorized().into()),
+            };
             let peer = self.peers.as_service("org", None, None).within(DEADLINE);
             let request = ResolveUserRequest {
-                subject: "local-auth-user".to_owned(),
-                email: Some("admin@home.local".to_owned()),
-                name: Some("Local User".to_owned()),
+                subject: claims.subject,
+                email: claims.email,
+                name: claims.name,
             };
             let answer = DirectoryServiceClient::new(peer).resolve_user(request).await?;
             self.sign(answer.into_inner().principal)
         };
+        if self.issuer.is_none() && !local && !token.starts_with(API_KEY) {
+            return Err(unauthorized());
+        }
         self.people
-            .try_get_with(key, resolve)
+            .try_get_with(key, known)
             .await
             .map_err(|status| Error::from(Status::clone(&status)))
+    }
+
+    async fn api_key(&self, key: &str) -> Result<Signed, Status> {
+        let peer = self.peers.as_service("org", None, None).within(DEADLINE);
+        let request = VerifyApiKeyRequest { key: key.to_owned() };
+        let answer = DirectoryServiceClient::new(peer).verify_api_key(request).await?;
+        self.sign(answer.into_inner().principal)
     }
 
     async fn agent(&self, token: &str) -> Result<Signed> {
@@ -197,13 +227,16 @@ impl Authenticator {
         self.agents.invalidate_all();
     }
 
-    /// Forgets what events make untrue, and callers that went away, until `stop`.
+    /// Shares what callers used with the other replicas, until `stop`.
+    pub async fn share_limits(&self, stop: CancellationToken) {
+        self.limits.follow(&self.peers, stop).await;
+    }
+
+    /// Forgets what events make untrue, until `stop`.
     pub async fn follow(&self, mut events: Receiver<Arc<Event>>, stop: CancellationToken) {
-        let mut sweep = tokio::time::interval(SWEEP);
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                _ = sweep.tick() => self.limits.sweep(),
                 event = events.recv() => match event {
                     Ok(event) => self.forget(&event).await,
                     Err(RecvError::Lagged(_)) => self.forget_all(),
@@ -217,7 +250,7 @@ impl Authenticator {
     async fn forget(&self, event: &Event) {
         let (subject, verb) = event.r#type.split_once('.').unwrap_or((&event.r#type, ""));
         match (subject, verb) {
-            ("user" | "member" | "membership" | "invite", _) => self.people.invalidate_all(),
+            ("user" | "member" | "membership" | "invite" | "api_key", _) => self.people.invalidate_all(),
             ("organization", _) | ("board" | "gateway", "deleted") => self.forget_all(),
             ("agent", "updated" | "deleted" | "token_rotated") => {
                 let keys: Vec<_> = self

@@ -11,6 +11,7 @@ use chassis::{
     Context,
     channel::Channel,
     etag::IF_MATCH,
+    idempotency,
     identity::{CLIENT_ADDRESS, CLIENT_HEADERS, PRINCIPAL, REQUEST_ID, TRACEPARENT},
 };
 use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version, header, uri::PathAndQuery};
@@ -130,18 +131,8 @@ fn moves_principals(role: &str, method: &str) -> bool {
 }
 
 impl Target {
-    /// Calls the method with one message and answers what the role says, as it comes. The error is the role's status when the call failed
-    /// before the first message.
-    pub async fn call(
-        &self,
-        visit: &Visit,
-        principal: Option<&HeaderValue>,
-        message: &[u8],
-    ) -> Result<Response<Body>, Status> {
-        self.call_from(visit, principal, message, HeaderMap::new()).await
-    }
-
-    /// [`Self::call`] with what the role learns of the request itself.
+    /// Calls the method with one message and answers what the role says, as it comes. `origin` is what the role learns of the request itself.
+    /// The error is the role's status when the call failed before the first message.
     pub async fn call_from(
         &self,
         visit: &Visit,
@@ -179,6 +170,34 @@ impl Target {
             Some(status) if status.code() != tonic::Code::Ok => Err(status),
             _ => Ok(response),
         }
+    }
+}
+
+/// The key under which a request may be repeated: the message's own `request_id`, else the header. Methods that change nothing need none.
+pub fn idempotency_key(
+    plan: &MethodPlan,
+    headers: &HeaderMap,
+    message: &[u8],
+) -> Result<Option<HeaderValue>, chassis::Error> {
+    if !plan.mutates {
+        return Ok(None);
+    }
+    let sent = match plan.input.text(message, "request_id") {
+        Some(id) => Some(id.as_bytes()),
+        None => headers.get(idempotency::KEY).map(HeaderValue::as_bytes),
+    };
+    let Some(key) = sent else { return Ok(None) };
+    let key = key.trim_ascii();
+    let good = (1..=idempotency::LONGEST).contains(&key.len()) && key.iter().all(|byte| (0x20..0x7f).contains(byte));
+    match HeaderValue::from_bytes(key) {
+        Ok(value) if good => Ok(Some(value)),
+        _ => Err(chassis::Error::new(
+            chassis::error::Kind::BadRequest,
+            format!(
+                "Idempotency-Key must be 1 to {} printable ASCII characters.",
+                idempotency::LONGEST
+            ),
+        )),
     }
 }
 

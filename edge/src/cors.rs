@@ -13,9 +13,10 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use crate::Edge;
 
 const METHODS: HeaderValue = HeaderValue::from_static("DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT");
-/// What scripts may read of an answer: totals of lists, the request id, the etag, and the status of gRPC-web.
+/// What scripts may read of an answer: totals of lists, the request id, versions, when to come back, and the status of gRPC-web.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
-    "X-Total-Count, X-Limit, X-Offset, X-Request-Id, ETag, Grpc-Status, Grpc-Message, Grpc-Status-Details-Bin",
+    "X-Total-Count, X-Limit, X-Offset, X-Request-Id, ETag, Location, Retry-After, Idempotency-Replayed, Grpc-Status, Grpc-Message, \
+     Grpc-Status-Details-Bin",
 );
 /// How long a browser remembers a preflight, in seconds.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");

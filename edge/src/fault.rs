@@ -94,6 +94,12 @@ impl Fault {
             beside: typed.unwrap_or_default(),
             headers: Vec::new(),
         };
+        if status.metadata().contains_key(chassis::idempotency::REPLAYED) {
+            fault = fault.header(
+                HeaderName::from_static(chassis::idempotency::REPLAYED),
+                HeaderValue::from_static("true"),
+            );
+        }
         if let Some(delay) = details.retry_info().and_then(|info| info.retry_delay) {
             // Whole seconds, rounded up: coming back a little later is right, a little earlier is not.
             let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);

@@ -18,6 +18,7 @@ mod door;
 mod fault;
 mod limits;
 mod observe;
+mod oidc;
 mod ready;
 mod secure;
 mod server;
@@ -55,7 +56,7 @@ pub async fn bind(context: &Context, checks: Vec<Check>, metrics: Option<Metrics
     let ready = ready::Readiness::new(checks, methods.roles());
     let (infrastructure, health) = door::grpc::infrastructure(context, &methods).await?;
     let edge = Arc::new(Edge {
-        authenticator: authenticate::Authenticator::new(context),
+        authenticator: authenticate::Authenticator::new(context)?,
         proxies: address::TrustedProxies::parse(&context.settings.trusted_proxies),
         cors: cors::Cors::new(&context.settings.cors_origins),
         headers: secure::SecurityHeaders::new(&context.settings),
@@ -67,7 +68,7 @@ pub async fn bind(context: &Context, checks: Vec<Check>, metrics: Option<Metrics
         metrics,
     });
 
-    let (served, followed, reported) = (edge.clone(), edge.clone(), edge);
+    let (served, followed, counted, reported) = (edge.clone(), edge.clone(), edge.clone(), edge);
     let role = Role::new("edge")
         .task("public-port", move |stop| {
             let (edge, listener) = (served.clone(), listener.clone());
@@ -85,6 +86,13 @@ pub async fn bind(context: &Context, checks: Vec<Check>, metrics: Option<Metrics
             let edge = followed.clone();
             async move {
                 edge.authenticator.follow(edge.context.bus.watch(), stop).await;
+                Ok(())
+            }
+        })
+        .task("limits", move |stop| {
+            let edge = counted.clone();
+            async move {
+                edge.authenticator.share_limits(stop).await;
                 Ok(())
             }
         })

@@ -14,12 +14,10 @@ use axum::{
 use chassis::{
     etag::IF_MATCH,
     identity::{REQUEST_ID, TRACEPARENT},
+    telemetry,
 };
 use http::{HeaderMap, HeaderValue};
-use opentelemetry::{propagation::TextMapPropagator, trace::TraceContextExt};
-use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tracing::{Instrument, Span, field::Empty};
-use tracing_opentelemetry::OpenTelemetrySpanExt;
 use uuid::Uuid;
 
 use crate::Edge;
@@ -124,37 +122,16 @@ fn request_id(headers: &HeaderMap) -> (Arc<str>, HeaderValue) {
 fn trace(span: &Span, headers: &HeaderMap, exported: bool) -> Option<HeaderValue> {
     let incoming = headers
         .get(TRACEPARENT)
-        .filter(|value| is_traceparent(value.as_bytes()));
+        .filter(|value| telemetry::is_traceparent(value.as_bytes()));
     if !exported {
         return incoming.cloned();
     }
     if let Some(text) = incoming.and_then(|value| value.to_str().ok()) {
-        let carrier = std::collections::HashMap::from([(TRACEPARENT.to_owned(), text.to_owned())]);
-        // The layer is missing only when telemetry was not started: then there is nothing to be a parent of.
-        let _ = span.set_parent(TraceContextPropagator::new().extract(&carrier));
+        telemetry::continue_trace(span, text);
     }
-    let context = span.context();
-    let context = context.span().span_context().clone();
-    if !context.is_valid() {
-        return incoming.cloned();
-    }
-    let text = format!(
-        "00-{}-{}-{:02x}",
-        context.trace_id(),
-        context.span_id(),
-        context.trace_flags().to_u8()
-    );
-    HeaderValue::from_str(&text).ok()
-}
-
-/// Version 00 of <https://www.w3.org/TR/trace-context/#traceparent-header>.
-fn is_traceparent(value: &[u8]) -> bool {
-    value.len() == 55
-        && value.starts_with(b"00-")
-        && value.iter().enumerate().all(|(place, byte)| match place {
-            2 | 35 | 52 => *byte == b'-',
-            _ => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
-        })
+    telemetry::traceparent(span)
+        .and_then(|text| HeaderValue::try_from(text).ok())
+        .or_else(|| incoming.cloned())
 }
 
 #[cfg(test)]
@@ -175,20 +152,6 @@ mod tests {
         for bad in [&b"   "[..], "\u{e4}".as_bytes(), &[b'x'; 129]] {
             let made = id(bad);
             assert!(Uuid::parse_str(&made).is_ok(), "{made}");
-        }
-    }
-
-    #[test]
-    fn trace_contexts_are_checked() {
-        assert!(is_traceparent(
-            b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-        ));
-        for bad in [
-            &b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7"[..],
-            b"00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
-            b"x",
-        ] {
-            assert!(!is_traceparent(bad));
         }
     }
 }

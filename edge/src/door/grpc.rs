@@ -152,7 +152,11 @@ async fn answer(
         .validate(&message)
         .map_err(|problems| fault::invalid(&problems))?;
 
-    let calling = target.call(visit, caller.as_ref().map(|caller| &caller.value), &message);
+    let mut origin = HeaderMap::new();
+    if let Some(key) = call::idempotency_key(plan, &parts.headers, &message)? {
+        origin.insert(chassis::idempotency::KEY, key);
+    }
+    let calling = target.call_from(visit, caller.as_ref().map(|caller| &caller.value), &message, origin);
     let response = match deadline {
         None => calling.await,
         Some(deadline) => tokio::time::timeout(deadline, calling)

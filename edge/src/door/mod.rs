@@ -70,10 +70,24 @@ pub async fn open(edge: &Arc<Edge>, request: Request) -> Response {
         };
     }
     let (method, path) = (request.method(), request.uri().path());
-    let allowed = match edge.context.catalog.find(method, path) {
-        Found::Route(route, params) => return rest::serve(edge, &visit, request, route, params).await,
+    // HEAD is GET without the body (RFC 9110, 9.3.2).
+    let head = *method == Method::HEAD;
+    let wanted = if head { &Method::GET } else { method };
+    let allowed = match edge.context.catalog.find(wanted, path) {
+        Found::Route(route, params) => {
+            let mut response = rest::serve(edge, &visit, request, route, params).await;
+            if head {
+                leave_out_body(&mut response);
+            }
+            return response;
+        }
         Found::Redirect(path) => return redirect(&request, path),
-        Found::MethodNotAllowed(methods) => methods,
+        Found::MethodNotAllowed(mut methods) => {
+            if methods.contains(&Method::GET) {
+                methods.push(Method::HEAD);
+            }
+            methods
+        }
         Found::NotFound => match own(edge, method, path, request.headers()).await {
             Own::Answer(response) => return response,
             Own::OnlyReads => vec![Method::GET, Method::HEAD],
@@ -120,14 +134,18 @@ async fn own(edge: &Edge, method: &Method, path: &str, headers: &HeaderMap) -> O
     };
     response.extensions_mut().insert(Served(known.into()));
     if *method == Method::HEAD {
-        // hyper leaves the body out, and keeps the length that the body would have had.
-        let length = http_body::Body::size_hint(response.body()).exact();
-        *response.body_mut() = Body::empty();
-        if let Some(length) = length {
-            response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
-        }
+        leave_out_body(&mut response);
     }
     Own::Answer(response)
+}
+
+/// Answers HEAD: the length is that of the body that GET would have had.
+fn leave_out_body(response: &mut Response) {
+    let length = http_body::Body::size_hint(response.body()).exact();
+    *response.body_mut() = Body::empty();
+    if let Some(length) = length {
+        response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+    }
 }
 
 /// The same path without its trailing slash; the query is kept.

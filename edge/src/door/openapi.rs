@@ -6,7 +6,7 @@ use chassis::Context;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use transcoder::Catalog;
+use transcoder::{Access, Catalog};
 
 /// The document as it is served.
 pub struct Document {
@@ -64,6 +64,26 @@ pub fn document(catalog: &Catalog, server: &str) -> Value {
             "operationId": id,
             "responses": responses,
         } });
+    }
+    document["components"]["parameters"] = json!({ "IdempotencyKey": {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "required": false,
+        "description": "Makes a repetition safe: within 24 hours the same request with the same key gets the first answer, marked with \
+                        `Idempotency-Replayed`, and has no second effect.",
+        "schema": { "type": "string", "minLength": 1, "maxLength": chassis::idempotency::LONGEST, "pattern": "^[!-~]([ -~]*[!-~])?$" },
+    } });
+    for route in catalog
+        .routes()
+        .filter(|route| route.plan.mutates && !route.plan.access.contains(&Access::Public))
+    {
+        let operation = &mut document["paths"][&route.template][route.method.as_str().to_lowercase()];
+        let parameter = json!({ "$ref": "#/components/parameters/IdempotencyKey" });
+        if let Some(parameters) = operation["parameters"].as_array_mut() {
+            parameters.push(parameter);
+        } else if operation.is_object() {
+            operation["parameters"] = json!([parameter]);
+        }
     }
     document["components"]["schemas"]["HealthStatusResponse"] = json!({
         "type": "object",

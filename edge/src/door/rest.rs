@@ -7,6 +7,7 @@ use axum::{
     extract::Request,
     response::Response,
 };
+use chassis::idempotency;
 use http::{HeaderValue, Method, StatusCode, header, request::Parts};
 use http_body::Body as _;
 use tonic::Status;
@@ -76,24 +77,44 @@ async fn answer(
     };
     let message = message.map_err(Fault::problems)?;
 
-    let origin = if route.takes_raw() {
+    let mut origin = if route.takes_raw() {
         call::origin(visit.address, &parts.headers)
     } else {
         http::HeaderMap::new()
     };
+    let key = call::idempotency_key(&route.plan, &parts.headers, &message);
+    if let Some(key) = key.map_err(|error| refused(&error.into()))? {
+        origin.insert(idempotency::KEY, key);
+    }
     let principal = caller.as_ref().map(|caller| &caller.value);
     let answered = target
         .call_from(visit, principal, &message, origin)
         .await
         .map_err(|status| refused(&status))?;
     if route.plan.server_streaming {
-        return Ok(sse::serve(edge, route, answered));
+        let resumed = resumes(&parts);
+        return sse::serve(edge, route, answered, resumed)
+            .await
+            .map_err(|status| refused(&status));
     }
+    let replayed = answered.headers().contains_key(idempotency::REPLAYED);
     let wire = call::single(answered).await.map_err(|status| refused(&status))?;
     if target.moves_principals {
         edge.authenticator.forget_all();
     }
-    write(route, &wire)
+    let mut response = write(route, &wire)?;
+    if replayed {
+        response
+            .headers_mut()
+            .insert(idempotency::REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
+
+/// Whether a stream is asked for what was before.
+fn resumes(parts: &Parts) -> bool {
+    let in_query = |pair: &str| pair.starts_with("last_event_id=") || pair.starts_with("since=");
+    parts.headers.contains_key("last-event-id") || parts.uri.query().is_some_and(|query| query.split('&').any(in_query))
 }
 
 /// The whole body, up to the limit.

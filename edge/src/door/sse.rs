@@ -6,13 +6,17 @@ use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use http::{HeaderValue, header};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tonic::Status;
 use transcoder::Route;
 
 use crate::{Edge, call::Messages};
 
 /// How often a stream without events shows that it lives.
 const PING: Duration = Duration::from_secs(15);
+
+/// How long a resumed stream may take to say that it cannot.
+const RESUME: Duration = Duration::from_millis(250);
 
 /// Counts open streams.
 struct Open;
@@ -32,7 +36,20 @@ impl Drop for Open {
 
 /// Answers a stream whose beginning was good. It ends when the role ends it, when the client goes away, or when the process stops; the client
 /// resumes with the last `id`.
-pub fn serve(edge: &Arc<Edge>, route: &Route, answered: http::Response<tonic::body::Body>) -> Response {
+///
+/// A stream that was asked to resume waits a moment for its first message: a position that cannot be resumed from shows then, and is answered
+/// as the error it is.
+pub async fn serve(
+    edge: &Arc<Edge>,
+    route: &Route,
+    answered: http::Response<tonic::body::Body>,
+    resumed: bool,
+) -> Result<Response, Status> {
+    let mut messages = Messages::new(answered.into_body());
+    let mut first = None;
+    if resumed && let Ok(next) = timeout(RESUME, messages.next()).await {
+        first = Some(next?);
+    }
     // The stream outlives the borrow of the route: it keeps the catalog and the route's place in it.
     let catalog = edge.context.catalog.clone();
     let place = catalog
@@ -43,14 +60,15 @@ pub fn serve(edge: &Arc<Edge>, route: &Route, answered: http::Response<tonic::bo
     let stop = edge.context.stop.clone();
     let frames = async_stream::stream! {
         let _open = Open::new();
-        let mut messages = Messages::new(answered.into_body());
         let mut ping = interval_at(Instant::now() + PING, PING);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // Headers alone stay in the buffers of some proxies: a first line makes the stream visible.
         yield Ok::<_, std::convert::Infallible>(Bytes::from_static(b": stream\r\n\r\n"));
         loop {
             let next = tokio::select! {
+                biased;
                 () = stop.cancelled() => break,
+                Some(next) = async { first.take() } => Ok(next),
                 next = messages.next() => next,
                 _ = ping.tick() => {
                     yield Ok(comment());
@@ -85,7 +103,7 @@ pub fn serve(edge: &Arc<Edge>, route: &Route, answered: http::Response<tonic::bo
     );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    response
+    Ok(response)
 }
 
 fn comment() -> Bytes {

@@ -84,6 +84,9 @@ pub struct MethodPlan {
     pub input: Arc<Shape>,
     /// The answer, or one message of the stream.
     pub output: Arc<Shape>,
+    /// Whether a call changes something: a unary method whose route is not only GET, without `idempotency_level = NO_SIDE_EFFECTS`. A method
+    /// without route is judged by its name.
+    pub mutates: bool,
     /// The comment of the proto file.
     pub description: String,
 }

@@ -265,9 +265,18 @@ fn responses(route: &Route, schemas: &mut Schemas<'_>) -> Value {
             "ErrorResponse"
         };
         let schema = json!({ "$ref": format!("#/components/schemas/{name}") });
+        // Well-formed fields can still be refused together: with a sentence instead of a list.
+        let schema = if status == 422 {
+            json!({ "anyOf": [schema, { "$ref": "#/components/schemas/ErrorResponse" }] })
+        } else {
+            schema
+        };
         let content = json!({ "application/json": { "schema": schema } });
         responses.insert(status.to_string(), json!({ "description": text, "content": content }));
     }
+    let content = json!({ "application/json": { "schema": { "$ref": "#/components/schemas/ErrorResponse" } } });
+    let text = "Anything else: the request is too large, or something it needs is away for now.";
+    responses.insert("default".to_owned(), json!({ "description": text, "content": content }));
     Value::Object(responses)
 }
 
@@ -287,17 +296,14 @@ fn header_name(name: &str) -> String {
 
 /// The error statuses a route can answer, as far as its description tells.
 fn errors(route: &Route) -> Vec<(u16, &'static str)> {
-    let access = &route.plan.access;
-    let public = access.contains(&Access::Public);
+    let public = route.plan.access.contains(&Access::Public);
     let mut errors = Vec::new();
     if !public {
         errors.push((401, "The credential is missing or not valid."));
-    }
-    if !public && access.iter().any(|access| *access != Access::User) {
         errors.push((403, "The caller may not do this."));
     }
-    if !route.path.is_empty() {
-        errors.push((404, "Something the path names does not exist."));
+    if !route.path.is_empty() || route.method != http::Method::GET || !route.query.is_empty() {
+        errors.push((404, "Something the request names does not exist."));
     }
     if route.method != http::Method::GET {
         errors.push((409, "The state of the resource does not allow this."));

@@ -6,6 +6,9 @@
 /// Extensions of `google.protobuf.MethodOptions`.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct MethodOptions {
+    /// `google.protobuf.MethodOptions.idempotency_level`; 1 is `NO_SIDE_EFFECTS`.
+    #[prost(int32, tag = "34")]
+    pub idempotency_level: i32,
     #[prost(message, optional, tag = "50201")]
     pub method: Option<Method>,
     #[prost(message, optional, tag = "72295728")]

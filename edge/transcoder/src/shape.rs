@@ -459,6 +459,24 @@ impl Shape {
         &self.message().full_name
     }
 
+    /// The value of a string field of an encoded message; `None` when the message has no such field, or it is not set or empty.
+    pub fn text<'w>(&self, wire: &'w [u8], field: &str) -> Option<&'w str> {
+        let message = self.message();
+        let field = &message.fields[message.named(field)?];
+        if field.kind != Kind::String || field.label != Label::Single {
+            return None;
+        }
+        let (mut cursor, mut found) = (Cursor::new(wire), None);
+        while !cursor.done() {
+            let (number, wire_type) = cursor.tag().ok()?;
+            let raw = cursor.value(wire_type).ok()?;
+            if number == field.number && wire_type == wire::LEN {
+                found = std::str::from_utf8(raw.slice(wire)).ok();
+            }
+        }
+        found.filter(|text| !text.is_empty())
+    }
+
     /// Appends the JSON form of an encoded message.
     pub fn write_json(&self, wire: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
         Writer::new(&self.table).message(self.message(), wire, out, 0)

@@ -18,7 +18,7 @@ use time::OffsetDateTime;
 use tonic::Request;
 use uuid::Uuid;
 
-use crate::{Error, Result, timestamp};
+use crate::{Error, Result, access, timestamp};
 
 /// Metadata key of the signed principal.
 pub const PRINCIPAL: &str = "mc-principal-bin";
@@ -219,37 +219,8 @@ impl Caller {
     }
 
     fn may_board(&self, organization: Uuid, board: Uuid, write: bool) -> Result<()> {
-        match self.kind() {
-            PrincipalKind::Service => Ok(()),
-            PrincipalKind::User => {
-                let membership = self
-                    .membership(organization)
-                    .ok_or_else(|| Error::denied("No org access"))?;
-                let board = board.to_string();
-                let by_grant = membership
-                    .grants
-                    .iter()
-                    .any(|grant| grant.board_id == board && (grant.can_write || (!write && grant.can_read)));
-                let by_flag = membership.all_boards_write || (!write && membership.all_boards_read);
-                if by_flag || by_grant {
-                    Ok(())
-                } else {
-                    Err(Error::denied("Board access denied"))
-                }
-            }
-            PrincipalKind::Agent => {
-                let own = match self.agent_board() {
-                    Some(own) => own == board,
-                    None => true,
-                };
-                if own && self.organization()? == organization {
-                    Ok(())
-                } else {
-                    Err(Error::denied("Forbidden"))
-                }
-            }
-            PrincipalKind::Unspecified => Err(Error::unauthenticated("Unauthorized")),
-        }
+        access::decide_board(self.principal()?, organization, board, write)?;
+        Ok(())
     }
 
     /// Boards of the active organization a person may read: `None` is all of them.

@@ -9,6 +9,7 @@ pub mod channel;
 pub mod egress;
 pub mod error;
 pub mod etag;
+pub mod idempotency;
 pub mod identity;
 pub mod live;
 pub mod message;

@@ -201,8 +201,12 @@ async fn prune(connection: &mut PgConnection) -> Result<bool> {
         "DELETE FROM inbox WHERE (consumer, event_id) IN ( \
            SELECT consumer, event_id FROM inbox WHERE handled_at < now() - interval '{RETENTION}' ORDER BY handled_at LIMIT {PRUNE_STEP})"
     );
+    let keys = format!(
+        "DELETE FROM idempotency WHERE (principal, key) IN ( \
+           SELECT principal, key FROM idempotency WHERE created_at < now() - interval '24 hours' ORDER BY created_at LIMIT {PRUNE_STEP})"
+    );
     let mut most = 0;
-    for statement in [outbox, inbox] {
+    for statement in [outbox, inbox, keys] {
         most = most.max(
             within(sqlx::query(AssertSqlSafe(statement)).execute(&mut *connection))
                 .await?

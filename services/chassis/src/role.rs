@@ -12,6 +12,7 @@ use crate::{
     Result,
     bus::{Bus, Consumer, Worker},
     channel::Peers,
+    idempotency::Keeper,
     identity::Signer,
     seal::Sealer,
     settings::Settings,
@@ -58,6 +59,8 @@ pub struct Role {
     pub consumers: Vec<Consumer>,
     /// What it depends on, for readiness.
     pub checks: Vec<Check>,
+    /// Keeps answers of requests that may be repeated.
+    pub keeper: Option<Keeper>,
 }
 
 impl Role {
@@ -70,6 +73,7 @@ impl Role {
             tasks: Vec::new(),
             consumers: Vec::new(),
             checks: Vec::new(),
+            keeper: None,
         }
     }
 
@@ -93,9 +97,10 @@ impl Role {
         self
     }
 
-    /// Adds the store: readiness and the relay of its outbox.
+    /// Adds the store: readiness, the relay of its outbox, and idempotency keys.
     #[must_use]
     pub fn store(mut self, context: &Context, store: &Store) -> Self {
+        self.keeper = Some(Keeper::new(store.clone(), context.sealer.clone()));
         let checked = store.clone();
         self.checks.push(Check::new("database", move || {
             let store = checked.clone();

@@ -33,6 +33,7 @@ impl Running {
                     role.routes,
                     context.catalog.clone(),
                     context.signer.clone(),
+                    role.keeper,
                 ));
             }
             for task in role.tasks {

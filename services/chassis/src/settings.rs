@@ -10,6 +10,17 @@ use secrecy::{ExposeSecret, SecretString};
 pub enum AuthMode {
     /// One shared local token.
     Local,
+    /// JSON Web Tokens of an OpenID Connect issuer.
+    Oidc,
+    /// The same with Clerk's issuer, whose session tokens name no audience.
+    Clerk,
+}
+
+impl AuthMode {
+    /// Whether people show tokens of an issuer.
+    pub fn has_issuer(self) -> bool {
+        self != Self::Local
+    }
 }
 
 /// How logs are written.
@@ -39,6 +50,24 @@ pub struct Settings {
     /// The local token: at least 50 characters and no placeholder. `up` makes one on the first start.
     #[arg(long, env = "LOCAL_AUTH_TOKEN", default_value = "", hide_env_values = true)]
     pub local_auth_token: SecretString,
+    /// The OpenID Connect issuer of AUTH_MODE=oidc and clerk, exactly as its tokens name it in `iss`.
+    #[arg(long, env = "OIDC_ISSUER", default_value = "")]
+    pub oidc_issuer: String,
+    /// Where the issuer's keys are. Empty: found by discovery below OIDC_ISSUER.
+    #[arg(long, env = "OIDC_JWKS_URL", default_value = "")]
+    pub oidc_jwks_url: String,
+    /// Audiences of which a token must name one, comma separated. Needed for AUTH_MODE=oidc.
+    #[arg(long, env = "OIDC_AUDIENCE", default_value = "")]
+    pub oidc_audience: String,
+    /// Client id of the page at the issuer, for signing in with authorization code and PKCE.
+    #[arg(long, env = "OIDC_CLIENT_ID", default_value = "")]
+    pub oidc_client_id: String,
+    /// Scopes that the page asks for.
+    #[arg(long, env = "OIDC_SCOPE", default_value = "openid profile email")]
+    pub oidc_scope: String,
+    /// How far the issuer's clock may be off, in seconds.
+    #[arg(long, env = "OIDC_LEEWAY", default_value_t = 10)]
+    pub oidc_leeway: u64,
     /// Master secret that signing and encryption keys are derived from: at least 32 characters. `up` makes one on the first start.
     #[arg(long, env = "SECRET_KEY", default_value = "", hide_env_values = true)]
     pub secret_key: SecretString,
@@ -149,16 +178,10 @@ impl Settings {
             found
                 .push("DATABASE_URL is not a PostgreSQL URL (postgres://user:password@host:port/database).".to_owned());
         }
-        let token = self.local_auth_token.expose_secret().trim();
-        if token.chars().count() < 50 {
-            found.push(
-                "LOCAL_AUTH_TOKEN must have at least 50 characters: `openssl rand -hex 32` makes one.".to_owned(),
-            );
-        } else if PLACEHOLDERS
-            .iter()
-            .any(|placeholder| token.to_lowercase().starts_with(placeholder))
-        {
-            found.push("LOCAL_AUTH_TOKEN is a placeholder: `openssl rand -hex 32` makes a real one.".to_owned());
+        if self.auth_mode.has_issuer() {
+            self.issuer_mistakes(&mut found);
+        } else {
+            self.token_mistakes(&mut found);
         }
         if self.secret_key.expose_secret().len() < 32 {
             found.push("SECRET_KEY must have at least 32 characters: `openssl rand -hex 32` makes one. Keep it: stored secrets cannot be read without it.".to_owned());
@@ -182,6 +205,47 @@ impl Settings {
             found.push(error);
         }
         found
+    }
+
+    fn token_mistakes(&self, found: &mut Vec<String>) {
+        let token = self.local_auth_token.expose_secret().trim();
+        if token.chars().count() < 50 {
+            found.push(
+                "LOCAL_AUTH_TOKEN must have at least 50 characters: `openssl rand -hex 32` makes one.".to_owned(),
+            );
+        } else if PLACEHOLDERS
+            .iter()
+            .any(|placeholder| token.to_lowercase().starts_with(placeholder))
+        {
+            found.push("LOCAL_AUTH_TOKEN is a placeholder: `openssl rand -hex 32` makes a real one.".to_owned());
+        }
+    }
+
+    fn issuer_mistakes(&self, found: &mut Vec<String>) {
+        // What is fetched decides who may sign in: it must not be changed on the way.
+        let safe = |text: &str| {
+            url::Url::parse(text).is_ok_and(|url| {
+                let loopback = match url.host() {
+                    Some(url::Host::Domain(name)) => name == "localhost",
+                    Some(url::Host::Ipv4(address)) => address.is_loopback(),
+                    Some(url::Host::Ipv6(address)) => address.is_loopback(),
+                    None => false,
+                };
+                url.has_host() && (url.scheme() == "https" || (url.scheme() == "http" && loopback))
+            })
+        };
+        if !safe(self.oidc_issuer.trim()) {
+            found.push(
+                "OIDC_ISSUER must be the https URL of the identity provider, exactly as its tokens name it.".to_owned(),
+            );
+        }
+        let keys = self.oidc_jwks_url.trim();
+        if !keys.is_empty() && !safe(keys) {
+            found.push("OIDC_JWKS_URL must be an https URL; leave it out to find the keys by discovery.".to_owned());
+        }
+        if self.auth_mode == AuthMode::Oidc && self.oidc_audience.trim().is_empty() {
+            found.push("OIDC_AUDIENCE is not set: without it tokens that were made for other applications would count. Most providers put the client id there.".to_owned());
+        }
     }
 
     /// `BASE_URL` without a trailing slash; by default the public port.

@@ -22,7 +22,7 @@ use sqlx::{
 };
 use tokio::sync::Notify;
 
-use crate::{Error, Result, identity::Caller, outbox::Change};
+use crate::{Error, Result, idempotency::Claim, identity::Caller, outbox::Change};
 
 /// Outbox, inbox and parked messages, the same in every schema.
 static COMMON: Migrator = sqlx::migrate!("./migrations");
@@ -127,6 +127,8 @@ impl Store {
             poke: self.poke.clone(),
             recorded: AtomicBool::new(false),
             wake: Vec::new(),
+            claim: Claim::current(self.schema),
+            told: None,
         })
     }
 
@@ -143,6 +145,10 @@ pub struct Tx {
     poke: Arc<Notify>,
     recorded: AtomicBool,
     wake: Vec<Arc<Notify>>,
+    /// The idempotency key this is carried out for.
+    claim: Option<Arc<Claim>>,
+    /// The answer as the recorded events tell it.
+    told: Option<Vec<u8>>,
 }
 
 impl Tx {
@@ -173,6 +179,10 @@ impl Tx {
         .execute(&mut *self.inner)
         .await?;
         self.recorded.store(true, Ordering::Relaxed);
+        if let Some(claim) = &self.claim {
+            // What is recorded first is what was asked for; consequences follow.
+            self.told = self.told.take().or_else(|| claim.told(events));
+        }
         Ok(())
     }
 
@@ -181,9 +191,15 @@ impl Tx {
         self.wake.push(loop_.clone());
     }
 
-    /// Commits, and wakes the relay when there is something to relay.
-    pub async fn commit(self) -> Result<()> {
+    /// Commits, and wakes the relay when there is something to relay. What is done for an idempotency key is marked in the same commit.
+    pub async fn commit(mut self) -> Result<()> {
+        if let Some(claim) = &self.claim {
+            claim.mark(&mut self.inner, self.told.as_deref()).await?;
+        }
         self.inner.commit().await?;
+        if let Some(claim) = &self.claim {
+            claim.settled();
+        }
         for waiting in self.wake {
             waiting.notify_one();
         }

@@ -4,7 +4,10 @@ use std::{collections::HashMap, io::IsTerminal};
 
 pub use metrics_exporter_prometheus::PrometheusHandle as MetricsHandle;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
-use opentelemetry::{propagation::TextMapPropagator, trace::TracerProvider};
+use opentelemetry::{
+    propagation::TextMapPropagator,
+    trace::{TraceContextExt, TracerProvider},
+};
 use opentelemetry_otlp::WithExportConfig;
 use opentelemetry_sdk::{Resource, propagation::TraceContextPropagator, trace::SdkTracerProvider};
 use tracing::Span;
@@ -81,12 +84,55 @@ pub fn continue_trace(span: &Span, traceparent: &str) {
     let _ = span.set_parent(TraceContextPropagator::new().extract(&carrier));
 }
 
+/// Version 00 of <https://www.w3.org/TR/trace-context/#traceparent-header>.
+pub fn is_traceparent(value: &[u8]) -> bool {
+    value.len() == 55
+        && value.starts_with(b"00-")
+        && value.iter().enumerate().all(|(place, byte)| match place {
+            2 | 35 | 52 => *byte == b'-',
+            _ => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+        })
+}
+
+/// The trace context of a span, to be passed on; `None` when traces are not exported.
+pub fn traceparent(span: &Span) -> Option<String> {
+    let context = span.context();
+    let context = context.span().span_context().clone();
+    context.is_valid().then(|| {
+        format!(
+            "00-{}-{}-{:02x}",
+            context.trace_id(),
+            context.span_id(),
+            context.trace_flags().to_u8()
+        )
+    })
+}
+
 impl Drop for Telemetry {
     fn drop(&mut self) {
         if let Some(traces) = &self.traces
             && let Err(error) = traces.shutdown()
         {
             tracing::warn!(%error, "traces were not flushed");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trace_contexts_are_checked() {
+        assert!(is_traceparent(
+            b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+        ));
+        for bad in [
+            &b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7"[..],
+            b"00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            b"x",
+        ] {
+            assert!(!is_traceparent(bad));
         }
     }
 }

@@ -5,8 +5,8 @@ use proto::{
     event::v1::{Actor, Event},
     identity::v1::{BoardGrant, Membership, Principal, PrincipalKind},
     org::v1::{
-        GetOwnerProfileRequest, Organization, ResolveUserRequest, ResolveUserResponse, User,
-        directory_service_server::DirectoryService,
+        GetOwnerProfileRequest, Organization, ResolveUserRequest, ResolveUserResponse, SyncUsageRequest,
+        SyncUsageResponse, User, VerifyApiKeyRequest, VerifyApiKeyResponse, directory_service_server::DirectoryService,
     },
 };
 use serde::Deserialize;
@@ -16,9 +16,10 @@ use uuid::Uuid;
 
 use crate::{
     boards::Granted,
-    invites,
+    invites, keys,
     organizations::{self, OrganizationRow},
     rules,
+    usage::Usages,
     users::UserRow,
 };
 
@@ -28,17 +29,18 @@ const PERSONAL: &str = "Personal";
 /// The service behind sign-in.
 pub struct Directory {
     pub store: Store,
+    pub usages: Usages,
 }
 
 /// A membership as [`person`] builds it.
 #[derive(Deserialize)]
-struct Held {
-    organization_id: Uuid,
-    member_id: Uuid,
-    role: String,
-    all_boards_read: bool,
-    all_boards_write: bool,
-    grants: Vec<Granted>,
+pub struct Held {
+    pub organization_id: Uuid,
+    pub member_id: Uuid,
+    pub role: String,
+    pub all_boards_read: bool,
+    pub all_boards_write: bool,
+    pub grants: Vec<Granted>,
 }
 
 /// A person with every membership, the oldest first.
@@ -110,6 +112,17 @@ impl DirectoryService for Directory {
         };
         let principal = Some(person.into_principal(&claims.subject));
         Ok(Response::new(ResolveUserResponse { principal }))
+    }
+
+    async fn verify_api_key(
+        &self,
+        request: Request<VerifyApiKeyRequest>,
+    ) -> Result<Response<VerifyApiKeyResponse>, Status> {
+        Ok(Response::new(keys::verify(&self.store, &request.get_ref().key).await?))
+    }
+
+    async fn sync_usage(&self, request: Request<SyncUsageRequest>) -> Result<Response<SyncUsageResponse>, Status> {
+        Ok(Response::new(self.usages.add(request.into_inner()).await?))
     }
 
     async fn get_owner_profile(&self, request: Request<GetOwnerProfileRequest>) -> Result<Response<User>, Status> {
@@ -254,6 +267,13 @@ fn by(mut event: Event, user: &User) -> Event {
 
 fn called(user: &User) -> &str {
     rules::display_name(user.name.as_deref(), user.email.as_deref(), &user.clerk_user_id)
+}
+
+/// The principal of a person that is known.
+pub async fn principal(executor: impl PgExecutor<'_>, subject: &str) -> Result<Option<Principal>> {
+    Ok(person(executor, subject)
+        .await?
+        .map(|person| person.into_principal(subject)))
 }
 
 /// One query: sign-in is on the path of every request whose principal is not cached.

@@ -253,6 +253,11 @@ impl Members {
             return Ok(before);
         }
         let id = uuid_of(&before.id)?;
+        if to == Role::Owner && is_service(&mut tx, uuid_of(&before.user_id)?).await? {
+            return Err(Error::unprocessable(
+                "A service account cannot be an owner: people answer for an organization.",
+            ));
+        }
         sqlx::query!(
             "UPDATE org.members SET role = $2, updated_at = now() WHERE id = $1",
             id,
@@ -312,6 +317,9 @@ impl Members {
         sqlx::query!("DELETE FROM org.members WHERE id = $1", member)
             .execute(&mut *tx)
             .await?;
+        sqlx::query!("DELETE FROM org.users WHERE id = $1 AND service", user)
+            .execute(&mut *tx)
+            .await?;
         sqlx::query!(
             "UPDATE org.users SET updated_at = now(), active_organization_id = \
                  (SELECT organization_id FROM org.members WHERE user_id = $1 ORDER BY created_at, id LIMIT 1) \
@@ -331,6 +339,12 @@ impl Members {
         .await?;
         tx.commit().await
     }
+}
+
+async fn is_service(tx: &mut Tx, user: Uuid) -> Result<bool> {
+    Ok(sqlx::query_scalar!("SELECT service FROM org.users WHERE id = $1", user)
+        .fetch_one(&mut **tx)
+        .await?)
 }
 
 /// Records that a member changed, and commits. Answers the member as it is now.

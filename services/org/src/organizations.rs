@@ -199,6 +199,13 @@ impl OrganizationService for Organizations {
 
 /// Deletes organizations. Answers what to record.
 pub async fn delete(tx: &mut chassis::Tx, ids: &[Uuid]) -> Result<Vec<Change>> {
+    // Service accounts belong to their one organization.
+    sqlx::query!(
+        "DELETE FROM org.users u USING org.members m WHERE m.user_id = u.id AND u.service AND m.organization_id = ANY($1)",
+        ids
+    )
+    .execute(&mut **tx)
+    .await?;
     let rows = sqlx::query_as!(
         OrganizationRow,
         "DELETE FROM org.organizations WHERE id = ANY($1) RETURNING id, name, created_at, updated_at",

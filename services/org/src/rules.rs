@@ -1,7 +1,10 @@
 //! Pure decisions about people and their rights.
 
 use chassis::{Error, Result};
-use proto::org::v1::BoardAccessSpec;
+use proto::{
+    identity::v1::{BoardGrant, Membership},
+    org::v1::BoardAccessSpec,
+};
 use uuid::Uuid;
 
 /// A member's role, in growing order.
@@ -150,6 +153,89 @@ impl Access {
     }
 }
 
+/// What an API key allows at most.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRights {
+    /// It may change things.
+    pub write: bool,
+    /// The highest role it acts with: admin or member.
+    pub role: Role,
+    /// The only boards it reaches; empty: every board of its membership.
+    pub boards: Vec<Uuid>,
+}
+
+impl KeyRights {
+    /// Reads what people send: for reading and as a member unless they say otherwise. No key acts as an owner: what only owners do is worth a
+    /// sign-in.
+    pub fn sent(scope: Option<&str>, role: Option<&str>, mut boards: Vec<Uuid>) -> Result<Self> {
+        let write = match scope.unwrap_or_default().trim().to_lowercase().as_str() {
+            "" | "read" => false,
+            "write" => true,
+            _ => return Err(Error::invalid("scope", "scope must be read or write.")),
+        };
+        let role = match role.unwrap_or_default().trim().to_lowercase().as_str() {
+            "" | "member" => Role::Member,
+            "admin" => Role::Admin,
+            _ => return Err(Error::invalid("role", "role must be admin or member.")),
+        };
+        boards.sort_unstable();
+        boards.dedup();
+        if role == Role::Admin && !boards.is_empty() {
+            return Err(Error::invalid(
+                "role",
+                "A key for single boards acts as a member: leave out role or board_ids.",
+            ));
+        }
+        Ok(Self { write, role, boards })
+    }
+
+    /// Reads what is stored.
+    pub fn stored(scope: &str, role: &str, boards: Vec<Uuid>) -> Self {
+        Self {
+            write: scope == "write",
+            role: Role::stored(role).min(Role::Admin),
+            boards,
+        }
+    }
+
+    /// The word of REST and the database.
+    pub fn scope(&self) -> &'static str {
+        if self.write { "write" } else { "read" }
+    }
+
+    /// What is left of a membership.
+    pub fn cut(&self, mut membership: Membership) -> Membership {
+        let role = Role::stored(&membership.role).min(self.role);
+        role.word().clone_into(&mut membership.role);
+        if !self.boards.is_empty() {
+            let (all_read, all_write) = (membership.all_boards_read, membership.all_boards_write);
+            let grant = |board: &Uuid| {
+                let board_id = board.to_string();
+                let held = membership.grants.iter().find(|grant| grant.board_id == board_id);
+                let can_write = all_write || held.is_some_and(|grant| grant.can_write);
+                let can_read = can_write || all_read || held.is_some_and(|grant| grant.can_read);
+                can_read.then_some(BoardGrant {
+                    board_id,
+                    can_read,
+                    can_write,
+                })
+            };
+            membership.grants = self.boards.iter().filter_map(grant).collect();
+            membership.all_boards_read = false;
+            membership.all_boards_write = false;
+        }
+        if !self.write {
+            membership.all_boards_read |= membership.all_boards_write;
+            membership.all_boards_write = false;
+            for grant in &mut membership.grants {
+                grant.can_read |= grant.can_write;
+                grant.can_write = false;
+            }
+        }
+        membership
+    }
+}
+
 /// An e-mail address as it is compared. Only what is surely none is refused: whether it exists shows when the invite arrives.
 pub fn email(text: &str) -> Result<String> {
     let email = text.trim().to_lowercase();
@@ -289,6 +375,102 @@ mod tests {
         assert!(access(Some(true), None, &specs).unwrap().stored_boards().is_empty());
         assert!(access(None, Some(true), &specs).unwrap().stored_boards().is_empty());
         assert!(access(None, None, &[BoardAccessSpec::default()]).is_err());
+    }
+
+    #[test]
+    fn keys_are_for_reading_and_members_unless_they_say_otherwise() {
+        let one = Uuid::from_u128(1);
+        let rights = |write, role, boards: &[Uuid]| KeyRights {
+            write,
+            role,
+            boards: boards.to_vec(),
+        };
+        assert_eq!(
+            KeyRights::sent(None, None, vec![]).unwrap(),
+            rights(false, Role::Member, &[])
+        );
+        assert_eq!(
+            KeyRights::sent(Some(" Write "), Some("ADMIN"), vec![]).unwrap(),
+            rights(true, Role::Admin, &[])
+        );
+        assert_eq!(
+            KeyRights::sent(Some("read"), Some("member"), vec![one, one]).unwrap(),
+            rights(false, Role::Member, &[one])
+        );
+        for (scope, role, boards) in [
+            (Some("all"), None, vec![]),
+            (None, Some("owner"), vec![]),
+            (None, Some("admin"), vec![one]),
+        ] {
+            assert!(KeyRights::sent(scope, role, boards).is_err(), "{scope:?} {role:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_never_gives_more_than_its_membership_has() {
+        let (one, two) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let grant = |board: Uuid, can_read, can_write| BoardGrant {
+            board_id: board.to_string(),
+            can_read,
+            can_write,
+        };
+        for role in ROLES {
+            for (all_read, all_write) in [(false, false), (true, false), (false, true)] {
+                for held in [
+                    vec![],
+                    vec![grant(one, true, false)],
+                    vec![grant(one, true, true), grant(two, true, false)],
+                ] {
+                    let membership = Membership {
+                        role: role.word().into(),
+                        all_boards_read: all_read,
+                        all_boards_write: all_write,
+                        grants: held.clone(),
+                        ..Membership::default()
+                    };
+                    for key in [Role::Member, Role::Admin] {
+                        for write in [false, true] {
+                            for boards in [vec![], vec![one], vec![two]] {
+                                let rights = KeyRights {
+                                    write,
+                                    role: key,
+                                    boards: boards.clone(),
+                                };
+                                let cut = rights.cut(membership.clone());
+                                let reads = |of: &Membership, board: Uuid| {
+                                    of.all_boards_read
+                                        || of.all_boards_write
+                                        || of.grants.iter().any(|grant| {
+                                            grant.board_id == board.to_string() && (grant.can_read || grant.can_write)
+                                        })
+                                };
+                                let writes = |of: &Membership, board: Uuid| {
+                                    of.all_boards_write
+                                        || of
+                                            .grants
+                                            .iter()
+                                            .any(|grant| grant.board_id == board.to_string() && grant.can_write)
+                                };
+                                assert_eq!(Role::stored(&cut.role), role.min(key));
+                                for board in [one, two] {
+                                    let named = boards.is_empty() || boards.contains(&board);
+                                    assert_eq!(
+                                        reads(&cut, board),
+                                        named && reads(&membership, board),
+                                        "{rights:?} {membership:?}"
+                                    );
+                                    assert_eq!(
+                                        writes(&cut, board),
+                                        write && named && writes(&membership, board),
+                                        "{rights:?} {membership:?}"
+                                    );
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
     }
 
     #[test]

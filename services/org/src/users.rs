@@ -154,7 +154,8 @@ impl Users {
         .fetch_all(&mut *tx)
         .await?;
         let rows = sqlx::query!(
-            r#"SELECT o.id, o.name, m.role, (SELECT count(*) FROM org.members x WHERE x.organization_id = o.id) AS "people!",
+            r#"SELECT o.id, o.name, m.role, (SELECT count(*) FROM org.members x JOIN org.users y ON y.id = x.user_id
+                       WHERE x.organization_id = o.id AND NOT y.service) AS "people!",
                       (SELECT count(*) FROM org.members x WHERE x.organization_id = o.id AND x.role = 'owner') AS "owners!"
                FROM org.members m JOIN org.organizations o ON o.id = m.organization_id
                WHERE m.user_id = $1 AND o.id = ANY($2) ORDER BY o.id"#,

@@ -37,7 +37,7 @@ impl Builder {
         description: String,
     ) -> Result<(), CompileError> {
         let place = descriptor.full_name();
-        let method = options.method.unwrap_or_default();
+        let method = options.method.clone().unwrap_or_default();
         let access: Vec<Access> = method
             .access
             .iter()
@@ -59,6 +59,7 @@ impl Builder {
             if_match: method.if_match,
             input,
             output,
+            mutates: mutates(descriptor, &options),
             description,
         });
         self.methods.insert(path.clone(), plan.clone());
@@ -195,6 +196,23 @@ impl Builder {
         }
         self.routes.push(route);
         Ok(())
+    }
+}
+
+/// Verbs that only read, for methods without a route.
+const READS: [&str; 9] = [
+    "Get", "List", "Watch", "Search", "Lookup", "Resolve", "Verify", "Check", "Explain",
+];
+
+fn mutates(descriptor: &MethodDescriptor, options: &options::MethodOptions) -> bool {
+    if descriptor.is_server_streaming() || descriptor.is_client_streaming() || options.idempotency_level == 1 {
+        return false;
+    }
+    match &options.http {
+        Some(rule) => std::iter::once(rule)
+            .chain(&rule.additional_bindings)
+            .any(|rule| rule.get.is_none()),
+        None => !READS.iter().any(|verb| descriptor.name().starts_with(verb)),
     }
 }
 

@@ -4,12 +4,13 @@ use prost::Message;
 use proto::board::v1::{ListBoardsRequest, ListBoardsResponse, board_service_client::BoardServiceClient};
 use reqwest::Method;
 use serde_json::json;
+use sqlx::{Connection, Executor, PgConnection};
 use testkit::gateway::{FakeGateway, Options, Release};
 use tonic::{Request, transport::Channel};
 
 use crate::{
     board::Office,
-    harness::{Harness, TOKEN, eventually, id},
+    harness::{Harness, Rest, TOKEN, eventually, id},
     path::team,
 };
 
@@ -87,4 +88,58 @@ async fn an_agents_token_is_checked_and_ends_with_the_agent() {
     })
     .await;
     mc.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_cannot_be_resumed_says_so_and_head_is_get_without_a_body() {
+    let office = Office::open().await;
+    let board = office.board("Resumed", json!({})).await;
+    let tasks = format!("/api/v1/boards/{board}/tasks");
+    for title in ["One", "Two"] {
+        office.person.post(&tasks, json!({"title": title})).await.expect(200);
+    }
+    let url = office.mc.database.url.clone();
+    // What was relayed and is older than a week, as far as the stream can tell.
+    eventually("removing old events", || async {
+        let mut connection = PgConnection::connect(&url).await.expect("the database answers");
+        let removed = connection
+            .execute("DELETE FROM board.outbox WHERE position < (SELECT max(position) FROM board.outbox WHERE published_at IS NOT NULL)")
+            .await
+            .expect("the outbox");
+        (removed.rows_affected() > 0).then_some(())
+    })
+    .await;
+    let stream = office
+        .person
+        .request(Method::GET, &format!("{tasks}/stream"))
+        .header("last-event-id", "0");
+    let refused = Rest::answer(stream).await.detail(410);
+    assert!(
+        refused.as_str().is_some_and(|text| text.contains("too old")),
+        "{refused}"
+    );
+    let stream = office
+        .person
+        .request(Method::GET, &format!("{tasks}/stream"))
+        .header("last-event-id", "nonsense");
+    Rest::answer(stream).await.detail(422);
+
+    let list = office.person.get(&tasks).await;
+    let head = office
+        .person
+        .request(Method::HEAD, &tasks)
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!((head.status(), list.status.as_u16()), (reqwest::StatusCode::OK, 200));
+    assert_eq!(head.headers()["content-type"], list.headers["content-type"]);
+    assert!(head.bytes().await.expect("a body").is_empty());
+    let wrong = office.person.send(Method::PUT, &tasks, None).await;
+    let allowed = wrong.headers["allow"].to_str().expect("text").to_owned();
+    wrong.detail(405);
+    for method in ["GET", "HEAD", "POST"] {
+        assert!(allowed.contains(method), "{allowed}");
+    }
+    office.mc.nobody().send(Method::HEAD, &tasks, None).await.expect(401);
+    office.mc.stop().await;
 }

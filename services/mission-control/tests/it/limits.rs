@@ -1,0 +1,60 @@
+//! Limits hold for all replicas together.
+
+use serde_json::json;
+use sqlx::{Connection, PgConnection};
+use testkit::Database;
+
+use crate::harness::{Harness, eventually};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_share_what_a_caller_used() {
+    const LIMIT: u32 = 60;
+    let one = Harness::with(|settings| settings.rate_limit_user = LIMIT).await;
+    let url = one.database.url.clone();
+    let other = Harness::on(Database::lent(&url), |settings| settings.rate_limit_user = LIMIT).await;
+    let told = |at_least: i64| {
+        let url = url.clone();
+        move || {
+            let url = url.clone();
+            async move {
+                let mut connection = PgConnection::connect(&url).await.expect("the database answers");
+                let sum: i64 = sqlx::query_scalar("SELECT coalesce(sum(count), 0)::bigint FROM org.usage")
+                    .fetch_one(&mut connection)
+                    .await
+                    .expect("a sum");
+                (sum >= at_least).then_some(())
+            }
+        }
+    };
+    let path = "/api/v1/users/me";
+    for _ in 0..30 {
+        one.person().get(path).await.expect(200);
+    }
+    eventually("the first replica telling", told(30)).await;
+    let mut through = 0;
+    for _ in 0..10 {
+        other.person().get(path).await.expect(200);
+        through += 1;
+    }
+    eventually("the second replica telling", told(40)).await;
+    let refused = loop {
+        let answer = other.person().get(path).await;
+        if answer.status != 200 {
+            break answer;
+        }
+        through += 1;
+        assert!(through < LIMIT, "the second replica lets through a limit of its own");
+    };
+    assert!((20..=45).contains(&through), "{through} after 30 of {LIMIT}");
+    let wait: u64 = refused.headers["retry-after"]
+        .to_str()
+        .expect("text")
+        .parse()
+        .expect("seconds");
+    assert!((1..=120).contains(&wait), "{wait}");
+    assert_eq!(refused.detail(429), json!("Too Many Requests"));
+    // Health is nobody's call.
+    other.nobody().get("/readyz").await.expect(200);
+    other.stop().await;
+    one.stop().await;
+}
