@@ -130,7 +130,13 @@ async fn own(edge: &Edge, method: &Method, path: &str, headers: &HeaderMap) -> O
         "/readyz" => health::ready(edge).await,
         "/openapi.json" => edge.openapi.serve(headers),
         "/metrics" => health::metrics(edge),
-        _ => page::serve(path, headers),
+        _ => {
+            let mut response = page::serve(path, headers);
+            response
+                .headers_mut()
+                .insert(header::CONTENT_SECURITY_POLICY, edge.headers.page());
+            response
+        }
     };
     response.extensions_mut().insert(Served(known.into()));
     if *method == Method::HEAD {

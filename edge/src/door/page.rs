@@ -11,7 +11,6 @@ use http::{HeaderMap, HeaderValue, header};
 use rust_embed::RustEmbed;
 
 use super::openapi::{cached, tag};
-use crate::secure::PAGE_POLICY;
 
 #[derive(RustEmbed)]
 #[folder = "../web/dist"]
@@ -99,7 +98,6 @@ pub fn serve(path: &str, headers: &HeaderMap) -> Response {
     };
     let mut response = cached(headers, &file.tag, || body.clone(), file.kind.clone());
     let out = response.headers_mut();
-    out.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(PAGE_POLICY));
     if file.immutable {
         out.insert(
             header::CACHE_CONTROL,

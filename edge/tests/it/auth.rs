@@ -160,7 +160,8 @@ async fn guessing_is_limited_and_neighbours_are_not() {
         .expect("text")
         .parse()
         .expect("seconds");
-    assert!((1..=60).contains(&seconds), "{seconds}");
+    // The rest of this minute, and as much of the next one as one call takes.
+    assert!((1..=63).contains(&seconds), "{seconds}");
     assert_eq!(status(with(AGENT_TOKEN)).await, 200, "the same address, a valid token");
     assert_eq!(status(port.get("/api/v1/boards")).await, 200);
     // A page that is not signed in yet has not guessed.

@@ -172,7 +172,7 @@ async fn keys_of_different_callers_have_nothing_to_do_with_each_other() {
         .person()
         .post(
             "/api/v1/organizations/me/api-keys",
-            json!({"name": "Robot", "scope": "write"}),
+            json!({"name": "Robot", "scope": "write", "role": "admin"}),
         )
         .await
         .expect(200);

@@ -9,6 +9,7 @@ mod comment_feed;
 mod contract;
 mod coordination;
 mod custom_fields;
+mod deletion;
 mod edge;
 mod etags;
 mod explain;
