@@ -1,15 +1,17 @@
 // Dates, numbers and durations in the reader's language, and in the time zone of their profile when it names one.
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { language, locale } from "@/texts/catalogue";
+import { Store } from "./store";
 
-let zone: string | undefined;
+/** The zone of all times that are shown; undefined is the browser's own. What shows times follows it. */
+export const timeZone = new Store<string | undefined>(undefined);
 
 /** The time zone of the profile; the browser's when absent or unknown. */
 export function setTimeZone(name: string | undefined): void {
   try {
-    zone = name ? new Intl.DateTimeFormat("en", { timeZone: name }).resolvedOptions().timeZone : undefined;
+    timeZone.set(name ? new Intl.DateTimeFormat("en", { timeZone: name }).resolvedOptions().timeZone : undefined);
   } catch {
-    zone = undefined;
+    timeZone.set(undefined);
   }
 }
 
@@ -28,16 +30,36 @@ export function toTimestamp(at: Date): Pick<Timestamp, "seconds" | "nanos"> {
 
 const made = new Map<string, Intl.DateTimeFormat>();
 function formatter(options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
+  const zone = timeZone.get();
   const key = `${locale()}|${zone ?? ""}|${JSON.stringify(options)}`;
   let found = made.get(key);
   if (!found) made.set(key, (found = new Intl.DateTimeFormat(locale(), { ...options, timeZone: zone })));
   return found;
 }
 
+/** The calendar day of a moment, `2026-11-25`: what days are told apart by. */
+export function calendarDay(at: Timestamp | Date | string): string {
+  const parts = new Map(formatter({ calendar: "gregory", numberingSystem: "latn", year: "numeric", month: "2-digit", day: "2-digit" }).formatToParts(toDate(at)).map((part) => [part.type, part.value]));
+  return `${parts.get("year")}-${parts.get("month")}-${parts.get("day")}`;
+}
+
+/** `today`, `yesterday`, `Monday, 23 November`. */
+export function dayName(at: Timestamp | Date | string, now = new Date()): string {
+  const days = Math.round((Date.parse(calendarDay(at)) - Date.parse(calendarDay(now))) / 86_400_000);
+  if (days === 0 || days === -1) return new Intl.RelativeTimeFormat(locale(), { numeric: "auto" }).format(days, "day");
+  const sameYear = calendarDay(at).slice(0, 4) === calendarDay(now).slice(0, 4);
+  return formatter({ weekday: "long", day: "numeric", month: "long", ...(sameYear ? {} : { year: "numeric" }) }).format(toDate(at));
+}
+
+/** A moment in other words of `Intl`, in the zone of all times. */
+export function moment(at: Timestamp | Date | string, options: Intl.DateTimeFormatOptions): string {
+  return formatter(options).format(toDate(at));
+}
+
 /** `25 Nov 2026`, without the year when it is this one. */
 export function date(at: Timestamp | Date | string): string {
   const moment = toDate(at);
-  const sameYear = moment.getFullYear() === new Date().getFullYear();
+  const sameYear = calendarDay(moment).slice(0, 4) === calendarDay(new Date()).slice(0, 4);
   return formatter({ day: "numeric", month: "short", ...(sameYear ? {} : { year: "numeric" }) }).format(moment);
 }
 

@@ -29,6 +29,8 @@ export interface PageDefinition {
   }[];
   /** Commands of the palette that are always there. Going to the entries of `nav` is one already. */
   readonly commands?: () => readonly Command[];
+  /** A component without markup that is there as long as somebody is signed in: keeps a badge. Loaded after the page itself. */
+  readonly background?: () => Promise<{ default: ComponentType }>;
   /** What changes by others mean for what these pages have read. */
   readonly live?: readonly LiveRule[];
 }

@@ -2,9 +2,10 @@ import { QueryClientProvider } from "@tanstack/react-query";
 import { lazy, StrictMode, Suspense, useEffect, useState } from "react";
 import { createRoot } from "react-dom/client";
 import { Compass } from "lucide-react";
-import { Redirect, Route, Switch, useLocation } from "wouter";
+import { Route, Switch, useLocation } from "wouter";
 import { startHotkeys, useHotkeys } from "@/lib/hotkeys";
 import { addLiveRules, startLive } from "@/lib/live";
+import { timeZone } from "@/lib/format";
 import { meQuery, organizationsQuery } from "@/lib/me";
 import { session } from "@/lib/session";
 import { Store, useStore } from "@/lib/store";
@@ -13,10 +14,10 @@ import shell from "@/texts/en/shell";
 import { texts } from "@/texts/catalogue";
 import { LinkButton } from "@/ui/button";
 import { Page } from "@/ui/page";
-import { Boundary, Notice, Skeleton } from "@/ui/states";
+import { Boundary, Notice, Quiet, Skeleton } from "@/ui/states";
 import { Toasts } from "@/ui/toast";
 import { client } from "./client";
-import { navigation, pages, routes } from "./pages";
+import { backgrounds, navigation, pages, routes } from "./pages";
 import { Drawer, Sidebar, Topbar } from "./sidebar";
 
 const t = texts("shell", shell);
@@ -25,6 +26,7 @@ const SignIn = lazy(() => import("./signin"));
 const SignInAgain = lazy(async () => ({ default: (await import("./signin")).SignInAgain }));
 const Palette = lazy(() => import("./palette"));
 const Shortcuts = lazy(() => import("./shortcuts"));
+const Asks = lazy(async () => ({ default: (await import("@/ui/ask")).Asks }));
 const Confirmations = lazy(async () => ({ default: (await import("@/ui/confirm")).Confirmations }));
 
 /** What is open over the page. */
@@ -75,6 +77,7 @@ function Root() {
       <Suspense>{expired && <SignInAgain />}</Suspense>
       <Suspense>
         <Confirmations />
+        <Asks />
       </Suspense>
       <Toasts />
     </>
@@ -87,6 +90,8 @@ function Blank() {
 
 function Shell() {
   const open = useStore(overlay);
+  // All times are written anew when their zone changes.
+  useStore(timeZone);
   const [, go] = useLocation();
   const close = () => overlay.set(null);
   useHotkeys([
@@ -112,6 +117,7 @@ function Shell() {
         {open === "shortcuts" && <Shortcuts onClose={close} />}
       </Suspense>
       <Drawer open={open === "drawer"} onClose={close} />
+      <Backgrounds />
     </div>
   );
 }
@@ -126,15 +132,32 @@ function Content() {
           {routes.map(({ path: pattern, component }) => (
             <Route key={pattern} path={pattern} component={component} />
           ))}
-          <Route path="/">
-            <Redirect to="/boards" replace />
-          </Route>
           <Route>
             <NotFound />
           </Route>
         </Switch>
       </Suspense>
     </Boundary>
+  );
+}
+
+/** Keeps badges; after the page, which matters more. */
+function Backgrounds() {
+  const [ready, setReady] = useState(false);
+  useEffect(() => {
+    const timer = setTimeout(() => setReady(true), 300);
+    return () => clearTimeout(timer);
+  }, []);
+  return (
+    ready && (
+      <Quiet>
+        <Suspense>
+          {backgrounds.map((Background, index) => (
+            <Background key={index} />
+          ))}
+        </Suspense>
+      </Quiet>
+    )
   );
 }
 

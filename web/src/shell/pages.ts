@@ -32,3 +32,6 @@ export function preload(to: string): void {
   const first = to.split("/")[1];
   for (const route of routes) if (route.path.split("/")[1] === first) void route.load().catch(() => undefined);
 }
+
+/** What runs beside every page. */
+export const backgrounds = pages.flatMap((page) => (page.background ? [lazy(page.background)] : []));

@@ -26,7 +26,11 @@ export function Modal({ open, onClose, label, labelledBy, className, children, l
   useEffect(() => {
     const dialog = element.current;
     if (!dialog || !open) return;
-    if (!dialog.open) dialog.showModal();
+    if (!dialog.open) {
+      dialog.showModal();
+      // The browser would choose the button that closes it: what is to be typed comes first.
+      dialog.querySelector<HTMLElement>("form input:not([type=checkbox]), form textarea, form select")?.focus();
+    }
     return () => dialog.close();
   }, [open]);
   if (!open) return null;

@@ -1,5 +1,4 @@
 // What a list or page shows when there is nothing to show: it loads, is empty, failed, or is not for this person.
-import type { UseQueryResult } from "@tanstack/react-query";
 import { Compass, Inbox, Lock, type LucideIcon, RotateCw, TriangleAlert } from "lucide-react";
 import { Component, type ReactNode } from "react";
 import { say, trouble } from "@/lib/errors";
@@ -78,14 +77,14 @@ export function QueryView<T>({
   empty,
   children,
 }: {
-  query: Pick<UseQueryResult<T>, "data" | "error" | "refetch" | "isPending">;
+  query: { data: T | undefined; error: unknown; refetch: () => unknown };
   skeleton?: ReactNode;
   isEmpty?: (data: T) => boolean;
   empty?: ReactNode;
   children: (data: T) => ReactNode;
 }) {
   if (query.data !== undefined) return <>{isEmpty?.(query.data) ? empty : children(query.data)}</>;
-  if (query.error) return <Failure error={query.error} retry={() => void query.refetch()} />;
+  if (query.error) return <Failure error={query.error} retry={() => query.refetch()} />;
   return <>{skeleton}</>;
 }
 
@@ -115,5 +114,18 @@ export class Boundary extends Component<{ children: ReactNode }, { error: unknow
         {t.crashBody}
       </Notice>
     );
+  }
+}
+
+/** Drops what breaks without a word: for what adds to a page and is not the page. */
+export class Quiet extends Component<{ children: ReactNode }, { broken: boolean }> {
+  override state = { broken: false };
+
+  static getDerivedStateFromError(): { broken: boolean } {
+    return { broken: true };
+  }
+
+  override render(): ReactNode {
+    return this.state.broken ? null : this.props.children;
   }
 }

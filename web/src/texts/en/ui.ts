@@ -36,5 +36,9 @@ export default {
   showing: (shown: number, total: number) => `${number(shown)} of ${number(total)}`,
   showMore: "Show more",
   notifications: "Notifications",
+  next: "Next",
+  previous: "Previous",
+  before: "Before:",
+  after: "After:",
   selected: (count: number) => `${number(count)} selected`,
 };

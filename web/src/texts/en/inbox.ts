@@ -1,0 +1,33 @@
+import { number, plural } from "@/lib/format";
+
+export default {
+  inbox: "Inbox",
+  lead: (count: number) => plural(count, { one: "1 thing needs you", other: `${number(count)} things need you` }),
+  calm: "Nothing needs you",
+  emptyTitle: "Nothing needs you now",
+  emptyBody: "Approvals, blocked tasks, silent agents, gateways in trouble and failed deliveries show up here by themselves.",
+  toDashboard: "How the work goes",
+  toBoards: "Boards",
+  kinds: {
+    approval: "Waiting for your decision",
+    gateway: "Gateways in trouble",
+    agent: "Agents in trouble",
+    delivery: "Webhook deliveries given up",
+    blocked: "Blocked tasks",
+    other: "Other",
+  },
+  more: (count: number) => plural(count, { one: "and 1 more", other: `and ${number(count)} more` }),
+  since: "since",
+  due: "decide",
+  late: "too late",
+  approve: "Approve",
+  reject: "Reject",
+  review: "Look at it",
+  openGateway: "Open the gateway",
+  openAgent: "Open the agent",
+  openDeliveries: "See deliveries",
+  openTask: "Open the task",
+  board: "Board",
+  onBoard: (name: string) => `on ${name}`,
+  keys: { next: "Next", previous: "Previous", approve: "Approve", reject: "Reject, with a reason" },
+};
