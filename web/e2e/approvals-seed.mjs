@@ -1,11 +1,13 @@
 // Questions of agents, for looking and for journeys.
 
-/** Asks in the name of agents; answers the approvals, the oldest first. */
+import { asAgents } from "./gateway.mjs";
+
+/** Agents ask, and in the end a person does; answers the approvals, the oldest first. */
 export async function ask(me, { board, boards, agents, tasks }) {
+  const callers = await asAgents(agents);
   const made = [];
-  const post = async (on, body) => made.push(await me.post(`/api/v1/boards/${on.id}/approvals`, body));
+  const post = async (on, body, caller) => made.push(await (caller ? caller.post(`/api/v1/agent/boards/${on.id}/approvals`, body) : me.post(`/api/v1/boards/${on.id}/approvals`, body)));
   await post(board, {
-    agent_id: agents[0].id,
     action_type: "send_email",
     task_ids: [tasks[0].id],
     confidence: 78,
@@ -18,18 +20,17 @@ export async function ask(me, { board, boards, agents, tasks }) {
       links: { notes: "https://example.com/notes", unsubscribe: true },
     },
     rubric_scores: { clarity: 85, completeness: 90, reversibility: 20, risk: 40 },
-  });
-  await post(board, { agent_id: agents[1].id, action_type: "mark_done", task_ids: [tasks[1].id], confidence: 92, lead_reasoning: "All acceptance criteria are met, and the tests pass." });
+  }, callers[0]);
+  await post(board, { action_type: "mark_done", task_ids: [tasks[1].id], confidence: 92, lead_reasoning: "All acceptance criteria are met, and the tests pass." }, callers[1]);
   await post(board, {
-    agent_id: agents[2].id,
     action_type: "deploy_production",
     task_ids: [tasks[2].id, tasks[4].id],
     confidence: 55,
     lead_reasoning: "The fix of the queue has to be out before Friday.",
     payload: { service: "queue-worker", version: "4.12.0", rollback: "4.11.3" },
     rubric_scores: { tests: 95, blast_radius: 30 },
-  });
-  await post(board, { agent_id: agents[1].id, action_type: "change_schema", confidence: 64, lead_reasoning: "The import needs a column for the country." });
+  }, callers[2]);
+  await post(board, { action_type: "change_schema", confidence: 64, lead_reasoning: "The import needs a column for the country." }, callers[1]);
   await post(boards[1], { action_type: "refund_customer", confidence: 61, payload: { reason: "The customer was charged twice.", amount: "€ 149.00", customer: "Müller GmbH" } });
   return made;
 }

@@ -65,11 +65,10 @@ export function Toasts() {
           return (
             <li
               key={id}
-              role={tone === "bad" ? "alert" : undefined}
               className="pointer-events-auto flex items-start gap-2.5 rounded-lg border bg-raised py-2.5 pr-1.5 pl-3 shadow-pop animate-[rise_160ms_ease-out]"
             >
               <Icon size={16} aria-hidden className={cx("mt-0.5 shrink-0", { info: "text-info", ok: "text-ok", bad: "text-bad" }[tone])} />
-              <div className="min-w-0 flex-1 py-px">
+              <div role={tone === "bad" ? "alert" : undefined} className="min-w-0 flex-1 py-px">
                 <p className="font-medium">{title}</p>
                 {body && <p className="mt-0.5 text-xs break-words text-muted">{body}</p>}
                 {action && (

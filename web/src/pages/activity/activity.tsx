@@ -17,7 +17,7 @@ import { Notice, QueryView, Skeleton } from "@/ui/states";
 import { EventSheet } from "./event-sheet";
 import type { Filters } from "./feeds";
 import { Filter, FilterBar, Toggle } from "./filters";
-import { Day, days, EventRow, KIND_CHOICES } from "./looks";
+import { Day, days, EventRow, fold, KIND_CHOICES } from "./looks";
 import { feedPages } from "./queries";
 
 const t = texts("activity", activity);
@@ -42,7 +42,7 @@ export default function Activity() {
     const found = new Map((feed.data?.pages ?? []).flatMap((page) => page.items).map((event) => [event.id, event]));
     return [...found.values()];
   }, [feed.data]);
-  const ids = useMemo(() => events.map((event) => event.id), [events]);
+  const ids = useMemo(() => fold(events).map(({ event }) => event.id), [events]);
   const { current, choose, step } = useRows(ids, "event-");
   const [opened, setOpened] = useState<string>();
   const shown = events.find((event) => event.id === opened);
@@ -115,10 +115,11 @@ export default function Activity() {
                   <section key={day}>
                     <Day name={name} />
                     <ul>
-                      {some.map((event) => (
+                      {fold(some).map(({ event, count }) => (
                         <li key={event.id}>
                           <EventRow
                             event={event}
+                            count={count}
                             board={filters.board ? undefined : boardNames.get(event.boardId)}
                             current={event.id === current}
                             onOpen={() => {

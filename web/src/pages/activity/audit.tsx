@@ -197,9 +197,9 @@ function Text({ value, onChange }: { value: string; onChange: (value: string) =>
     return () => clearTimeout(timer);
   }, [typed, value, onChange]);
   return (
-    <div className="relative max-sm:w-full">
+    <div className="relative">
       <Search size={13} aria-hidden className="pointer-events-none absolute top-1.75 left-2 text-subtle" />
-      <Input type="search" aria-label={t.text} placeholder={t.text} value={typed} maxLength={200} onChange={(event) => setTyped(event.target.value)} className="h-7! pl-7! text-xs! sm:w-52" />
+      <Input type="search" aria-label={t.text} placeholder={t.text} value={typed} maxLength={200} onChange={(event) => setTyped(event.target.value)} className="h-7! w-52! pl-7! text-xs!" />
     </div>
   );
 }

@@ -15,8 +15,7 @@ import { Diff } from "@/ui/diff";
 import { Sheet } from "@/ui/dialog";
 import { Facts } from "@/ui/page";
 import { Time } from "@/ui/time";
-import { actorName, sentence } from "./looks";
-import type { Entry } from "./queries";
+import { actorName, type Entry, sentence } from "./queries";
 
 const t = texts("activity", activity);
 const words = texts("ui", ui);

@@ -4,9 +4,9 @@ import type { LiveEvent } from "@/lib/live.types";
 import activity from "@/texts/en/activity";
 import { texts } from "@/texts/catalogue";
 import { Avatar } from "@/ui/badge";
-import { words } from "@/ui/json";
 import type { Choice } from "@/ui/picker";
 import { subject } from "./feeds";
+import { actorName, sentence } from "./queries";
 
 const t = texts("activity", activity);
 
@@ -48,19 +48,16 @@ export function Icon({ type }: { type: string }) {
   );
 }
 
-/** The sentence of an event. Words of the contract in it (`in_progress`) are shown as words. */
-export function sentence(event: Pick<LiveEvent, "type" | "message">): string {
-  if (event.message === "") return words(event.type);
-  const spaced = (text: string) => text.replaceAll("_", " ");
-  if (event.type === "task.status_changed") return event.message.replace(/^(Task moved to )(\w+)/, (_, begin: string, status: string) => begin + spaced(status));
-  if (event.type.startsWith("approval.")) return event.message.replace(/^(Approval )(\w+)/, (_, begin: string, action: string) => begin + spaced(action));
-  return event.message;
-}
-
-/** Who did it, in words. */
-export function actorName(actor: LiveEvent["actor"]): string {
-  if (actor.type === "service" || actor.type === "") return t.system;
-  return actor.name || t.somebody;
+/** Events that say the same one after the other, as one with how many there are: the newest stands for them. */
+export function fold<T extends LiveEvent>(events: readonly T[]): { event: T; count: number }[] {
+  const folded: { event: T; count: number }[] = [];
+  for (const event of events) {
+    const last = folded.at(-1);
+    const alike = last && last.event.type === event.type && last.event.message === event.message && last.event.actor.id === event.actor.id && last.event.boardId === event.boardId;
+    if (alike && event.taskId === last.event.taskId) last.count += 1;
+    else folded.push({ event, count: 1 });
+  }
+  return folded;
 }
 
 /** Events by the day they happened on, in their order. */
@@ -84,7 +81,7 @@ export function Day({ name }: { name: string }) {
 }
 
 /** One event in a line, or two on narrow screens. */
-export function EventRow({ event, board, place, current, onOpen }: { event: LiveEvent; board?: string; place?: string; current: boolean; onOpen: () => void }) {
+export function EventRow({ event, count = 1, board, place, current, onOpen }: { event: LiveEvent; count?: number; board?: string; place?: string; current: boolean; onOpen: () => void }) {
   return (
     <button
       id={`event-${event.id}`}
@@ -98,7 +95,9 @@ export function EventRow({ event, board, place, current, onOpen }: { event: Live
       </time>
       <Icon type={event.type} />
       <span className="flex min-w-0 flex-1 flex-col gap-x-3 sm:flex-row sm:items-center">
-        <span className="min-w-0 flex-1 break-words sm:truncate">{sentence(event)}</span>
+        <span className="min-w-0 flex-1 break-words sm:truncate">{sentence(event)}
+          {count > 1 && <span className="ml-2 rounded-sm bg-sunken px-1 text-xs font-medium text-muted tabular">{t.times(count)}</span>}
+        </span>
         <span className="flex shrink-0 items-center gap-x-3 text-xs text-muted">
           {board && <span className="max-w-40 truncate text-subtle">{board}</span>}
           <span className="flex min-w-0 items-center gap-1.5 sm:w-36">

@@ -5,9 +5,29 @@ import { api } from "@/lib/api";
 import { toDate, toTimestamp } from "@/lib/format";
 import type { LiveEvent } from "@/lib/live.types";
 import { json } from "@/lib/rest";
+import activity from "@/texts/en/activity";
+import { texts } from "@/texts/catalogue";
+import { words } from "@/ui/json";
 import type { FeedPage, Filters } from "./feeds";
 
+const t = texts("activity", activity);
+
 export { isHeartbeat } from "./feeds";
+
+/** The sentence of an event. Words of the contract in it (`in_progress`) are shown as words. */
+export function sentence(event: Pick<LiveEvent, "type" | "message">): string {
+  if (event.message === "") return words(event.type);
+  const spaced = (text: string) => text.replaceAll("_", " ");
+  if (event.type === "task.status_changed") return event.message.replace(/^(Task moved to )(\w+)/, (_, begin: string, status: string) => begin + spaced(status));
+  if (event.type.startsWith("approval.")) return event.message.replace(/^(Approval )(\w+)/, (_, begin: string, action: string) => begin + spaced(action));
+  return event.message;
+}
+
+/** Who did it, in words. */
+export function actorName(actor: LiveEvent["actor"]): string {
+  if (actor.type === "service" || actor.type === "") return t.system;
+  return actor.name || t.somebody;
+}
 
 const PAGE = 80;
 const BEATS = ["agent.heartbeat"];

@@ -4,6 +4,7 @@ import { useCallback, useMemo, useState } from "react";
 import { type Approval, ApprovalSchema, ApprovalStatus } from "@/gen/missioncontrol/approval/v1/approval_pb";
 import { useHotkeys } from "@/lib/hotkeys";
 import { type LiveEvent, useLiveEvents } from "@/lib/live";
+import { meQuery } from "@/lib/me";
 import { fromRest } from "@/lib/rest";
 import { useRows } from "@/lib/rows";
 import { useSearchState } from "@/lib/search";
@@ -43,8 +44,13 @@ export default function Approvals() {
     for (const page of history.data?.pages ?? []) for (const approval of page.items) found.set(approval.id, approval);
     return [...found.values()];
   }, [history.data]);
-  // The oldest question first: who asked waits longest for it.
-  const waiting = useMemo(() => pending.data?.toReversed() ?? none, [pending.data]);
+  const { data: me } = useQuery(meQuery);
+  // The oldest question first: who asked waits longest for it. One's own come last: others decide about them.
+  const waiting = useMemo(() => {
+    const all = pending.data?.toReversed() ?? none;
+    const own = (approval: Approval) => me !== undefined && approval.requestedByUserId === me.id;
+    return [...all.filter((approval) => !own(approval)), ...all.filter(own)];
+  }, [pending.data, me]);
   const list = view === "pending" ? waiting : read;
   const ids = useMemo(() => list.map((approval) => approval.id), [list]);
   const rows = useRows(ids, "approval-");

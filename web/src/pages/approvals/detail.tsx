@@ -18,9 +18,9 @@ import { standing } from "./rows";
 
 const t = texts("approvals", approvals);
 
-/** A score from 0 to 100 as a colour; the number stands beside it. */
-function scoreTone(score: number): Tone {
-  return score >= 75 ? "ok" : score >= 50 ? "warn" : "bad";
+/** Confidence as a colour; the number stands beside it. Scores have none: of some criteria less is better. */
+function confidenceTone(value: number): Tone {
+  return value >= 75 ? "ok" : value >= 50 ? "warn" : "bad";
 }
 
 /** One approval with all that helps to decide, or with the decision. */
@@ -102,7 +102,7 @@ export function Detail({ approval, onBack, onApprove, onNote, onReject }: { appr
                 <span className="text-2xl font-semibold tabular">{number(approval.confidence, { maximumFractionDigits: 1 })}</span>
                 <span className="text-subtle"> / {number(100)}</span>
               </p>
-              <Meter value={approval.confidence} label={t.confidence} tone={scoreTone(approval.confidence)} className="max-w-[220px]" />
+              <Meter value={approval.confidence} label={t.confidence} tone={confidenceTone(approval.confidence)} className="max-w-[220px]" />
             </Part>
             {scores.length > 0 && (
               <Part title={t.rubric}>
@@ -112,7 +112,7 @@ export function Detail({ approval, onBack, onApprove, onNote, onReject }: { appr
                       <span className="truncate text-muted" title={name}>
                         {name}
                       </span>
-                      <Meter value={score} label={name} tone={scoreTone(score)} />
+                      <Meter value={score} label={name} />
                       <span className="text-right font-medium tabular">{number(score)}</span>
                     </li>
                   ))}

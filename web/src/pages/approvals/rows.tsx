@@ -52,9 +52,9 @@ export function Rows({
           const pending = approval.status === ApprovalStatus.PENDING;
           const about = approval.taskTitles[0] ?? reasoning(approval);
           return (
-            <li key={approval.id} className={cx("flex items-start border-b border-line-soft!", approval.id === current && "bg-pressed")}>
+            <li key={approval.id} className={cx("flex items-start border-b border-line-soft!", approval.id === current && "lg:bg-pressed")}>
               {pending && (
-                <label className="flex shrink-0 cursor-pointer items-start self-stretch py-3.5 pr-1 pl-4">
+                <label className="flex shrink-0 cursor-pointer items-start self-stretch py-3.5 pr-2 pl-4">
                   <input type="checkbox" aria-label={t.select(actionName(approval))} checked={selected.includes(approval.id)} onChange={() => onSelect(approval.id)} className="size-3.5 accent-(--primary)" />
                 </label>
               )}
@@ -63,7 +63,7 @@ export function Rows({
                 type="button"
                 aria-current={approval.id === current || undefined}
                 onClick={() => onOpen(approval)}
-                className={cx("min-w-0 flex-1 py-2.5 pr-4 text-left -outline-offset-2 hover:bg-hover", pending ? "pl-2" : "pl-4")}
+                className={cx("min-w-0 flex-1 py-2.5 pr-4 text-left -outline-offset-2 hover:bg-hover", pending ? "pl-1.5" : "pl-4", approval.id === current && "lg:[&_.text-subtle]:text-muted")}
               >
                 <span className="flex items-baseline gap-2">
                   <span className="min-w-0 flex-1 truncate font-medium">{actionName(approval)}</span>

@@ -7,7 +7,7 @@ import { number } from "@/lib/format";
 import { useIsAdmin } from "@/lib/me";
 import { useSearchState } from "@/lib/search";
 import { boardsQuery, groupsQuery } from "@/pages/boards/queries";
-import { feedQuery, isHeartbeat } from "@/pages/activity/queries";
+import { actorName, feedQuery, isHeartbeat, sentence } from "@/pages/activity/queries";
 import { inboxQuery } from "@/pages/inbox/queries";
 import dashboard from "@/texts/en/dashboard";
 import { texts } from "@/texts/catalogue";
@@ -185,23 +185,23 @@ function Charts({ metrics }: { metrics: DashboardMetrics }) {
   const percents = (value: number) => number(value / 100, { style: "percent", maximumFractionDigits: value > 0 && value < 10 ? 1 : 0 });
   return (
     <div className="grid gap-4 lg:grid-cols-2">
-      <Figure title={t.throughput} series={series.throughput}>
+      <Figure title={t.throughput} series={series.throughput} nothing={t.nothing.throughput}>
         <Chart label={t.throughput} points={pointNames(throughput.primary)} series={series.throughput} format={number} whole />
       </Figure>
-      <Figure title={t.cycle} series={series.cycle}>
+      <Figure title={t.cycle} series={series.cycle} nothing={t.nothing.cycle}>
         <Chart label={t.cycle} points={pointNames(cycleTime.primary)} series={series.cycle} format={(value) => number(value, { style: "unit", unit: "hour", unitDisplay: "narrow", maximumFractionDigits: value > 0 && value < 10 ? 1 : 0 })} />
       </Figure>
-      <Figure title={t.flow} hint={t.flowHint} series={series.flow}>
+      <Figure title={t.flow} hint={t.flowHint} series={series.flow} nothing={t.nothing.flow}>
         <Chart label={t.flow} points={pointNames(wip.primary)} series={series.flow} format={number} whole />
       </Figure>
-      <Figure title={t.errors} series={series.errors}>
+      <Figure title={t.errors} series={series.errors} nothing={t.nothing.errors}>
         <Chart label={t.errors} points={pointNames(errorRate.primary)} series={series.errors} format={percents} />
       </Figure>
     </div>
   );
 }
 
-function Figure({ title, hint, series, children }: { title: string; hint?: string; series: readonly Series[]; children: ReactNode }) {
+function Figure({ title, hint, nothing, series, children }: { title: string; hint?: string; nothing: string; series: readonly Series[]; children: ReactNode }) {
   const empty = series.every((one) => one.values.every((value) => !value));
   return (
     <section className="min-w-0 rounded-lg border bg-surface p-4 shadow-card">
@@ -211,7 +211,7 @@ function Figure({ title, hint, series, children }: { title: string; hint?: strin
         </h2>
         {!empty && <Legend series={series} />}
       </div>
-      {empty ? <p className="flex h-[190px] items-center justify-center text-muted">{t.nothing}</p> : children}
+      {empty ? <p className="flex h-[190px] items-center justify-center text-muted">{nothing}</p> : children}
     </section>
   );
 }
@@ -277,9 +277,9 @@ function Recent({ boardId }: { boardId: string }) {
               .slice(0, 8)
               .map((event) => (
                 <li key={event.id} className="flex items-center gap-2.5 px-4 py-2">
-                  <Avatar name={event.actor.name || "?"} kind={event.actor.type === "user" ? "person" : "agent"} size={20} />
+                  <Avatar name={actorName(event.actor)} kind={event.actor.type === "user" ? "person" : "agent"} size={20} />
                   <span className="min-w-0 flex-1 truncate">
-                    <span className="font-medium">{event.actor.name}</span> <span className="text-muted">{event.message}</span>
+                    <span className="font-medium">{actorName(event.actor)}</span> <span className="text-muted">{sentence(event)}</span>
                   </span>
                   <Time at={new Date(event.at)} className="shrink-0 text-xs text-subtle" />
                 </li>

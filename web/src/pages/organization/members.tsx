@@ -40,7 +40,7 @@ export default function Members() {
   return (
     <div className="space-y-3">
       <div className="flex flex-wrap items-center gap-2">
-        <div className="relative max-sm:flex-1">
+        <div className="relative max-sm:w-full">
           <Search size={14} aria-hidden className="pointer-events-none absolute top-2.25 left-2.5 text-subtle" />
           <Input type="search" aria-label={t.findMember} placeholder={t.findMember} value={query} onChange={(event) => change({ q: event.target.value })} className="pl-8! sm:w-60!" />
         </div>

@@ -43,6 +43,7 @@ export default {
   emptyBody: "What people and agents do shows up here at once.",
   noneTitle: "Nothing fits these filters",
   noneBody: "Fewer filters show more.",
+  times: (count: number) => `${number(count)}×`,
   end: "This is the beginning.",
   detail: "What happened",
   who: "Who",

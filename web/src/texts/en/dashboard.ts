@@ -39,7 +39,7 @@ export default {
   flow: "Where work stands now",
   flowHint: "Tasks by their present state, at the time they came into it",
   series: { done: "Done", before: "Range before", cycle: "Mean hours", errors: "Failures", inbox: "Inbox", inProgress: "In progress", review: "In review" },
-  nothing: "Nothing happened in this range.",
+  nothing: { throughput: "No task was done in this range.", cycle: "No task was handed over in this range.", flow: "No task came into its state in this range.", errors: "Nothing failed in this range." },
   needsYou: "What needs you",
   needsNothing: "Nothing needs you now.",
   all: (count: number) => plural(count, { one: "See it", other: `All ${number(count)}` }),
