@@ -56,7 +56,7 @@ function Asking({ question, answer }: { question: Question; answer: (yes: boolea
       size="sm"
       footer={
         <>
-          <Button variant="ghost" onClick={() => answer(false)} autoFocus={!question.mild && !question.typed}>
+          <Button variant="ghost" onClick={() => answer(false)} data-autofocus={!question.mild && !question.typed ? "" : undefined}>
             {t.cancel}
           </Button>
           <Button variant={question.mild ? "primary" : "danger"} disabled={!ready} onClick={() => answer(true)}>

@@ -28,8 +28,8 @@ export function Modal({ open, onClose, label, labelledBy, className, children, l
     if (!dialog || !open) return;
     if (!dialog.open) {
       dialog.showModal();
-      // The browser would choose the button that closes it: what is to be typed comes first.
-      dialog.querySelector<HTMLElement>("form input:not([type=checkbox]), form textarea, form select")?.focus();
+      // Where one wants to begin: the browser would take the button that closes it.
+      dialog.querySelector<HTMLElement>("[data-autofocus], input:not([type=hidden], [type=checkbox], :disabled), textarea:not(:disabled), select:not(:disabled)")?.focus();
     }
     return () => dialog.close();
   }, [open]);
