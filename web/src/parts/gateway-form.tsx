@@ -12,7 +12,7 @@ import { Button, IconButton } from "@/ui/button";
 import { Field, FormFailure, Input, Switch } from "@/ui/field";
 import { toast } from "@/ui/toast";
 import { PreflightView, usePreflight, type Walk } from "./preflight";
-import { failedStep, mayStore } from "./preflight-state";
+import { failedStep, mayStore, passesSoon } from "./preflight-state";
 
 const t = texts("parts", parts);
 const words = t.gateway;
@@ -41,7 +41,12 @@ export function GatewayForm({ gateway, onDone, before }: { gateway?: Gateway; on
     send: async (values) => {
       const reach = gateway === undefined || ["url", "tlsFingerprint", "allowInsecureTls", "disableDevicePairing"].some((name) => String(values[name as keyof typeof values]) !== String(gateway[name as keyof Gateway] ?? "")) || values.token !== "";
       if (reach) {
-        const steps = await preflight.walk(walkOf(values));
+        let steps = await preflight.walk(walkOf(values));
+        // A gateway that is just starting says so: it is looked at again until it is there.
+        for (const until = Date.now() + 30_000; passesSoon(steps) && Date.now() < until; ) {
+          await new Promise((resolve) => setTimeout(resolve, 1500));
+          steps = await preflight.walk(walkOf(values));
+        }
         const failed = failedStep(steps);
         if (failed && !mayStore(steps)) throw new Error(words.notReady(t.preflight.steps[failed.name] ?? failed.name, failed.detail));
         if (failed) toast({ tone: "info", title: words.waitsForPairing });

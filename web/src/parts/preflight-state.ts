@@ -14,6 +14,11 @@ export function failedStep(steps: readonly PreflightStep[]): PreflightStep | und
   return steps.find((step) => step.status === StepStatus.FAILED);
 }
 
+/** Whether what failed passes by itself within seconds. */
+export function passesSoon(steps: readonly PreflightStep[]): boolean {
+  return ["STARTING", "RESTARTING", "UPGRADE_UNAVAILABLE"].includes(failedStep(steps)?.errorCode ?? "");
+}
+
 /** Whether a gateway may be stored after this walk: nothing failed, or it only wants the device approved. */
 export function mayStore(steps: readonly PreflightStep[]): boolean {
   const failed = failedStep(steps);

@@ -31,7 +31,7 @@ export function Page({
   return (
     <div className="flex h-full min-w-0 flex-col">
       <header className="flex min-h-13 shrink-0 flex-wrap items-center gap-x-3 gap-y-2 border-b px-4 py-2 sm:px-6">
-        <div className="min-w-0 flex-1">
+        <div className="min-w-[min(100%,11rem)] flex-1">
           <div className="flex min-w-0 items-center gap-1 text-base">
             {above?.map((place) => (
               <Fragment key={place.to}>
@@ -81,10 +81,18 @@ export function Card({ title, actions, children, className, flush }: { title?: R
   );
 }
 
-/** A table that scrolls sideways in itself. The first row of `head` names the columns. */
-export function Table({ label, head, children }: { label: string; head: readonly ReactNode[]; children: ReactNode }) {
+// Whole names, so that the style sheet has them.
+const HIDDEN: Readonly<Record<number, string>> = {
+  2: "max-sm:[&_:is(th,td):nth-child(2)]:hidden",
+  3: "max-sm:[&_:is(th,td):nth-child(3)]:hidden",
+  4: "max-sm:[&_:is(th,td):nth-child(4)]:hidden",
+  5: "max-sm:[&_:is(th,td):nth-child(5)]:hidden",
+};
+
+/** A table that scrolls sideways in itself. The first row of `head` names the columns; `narrow` are those (from 1) that a narrow window leaves out. */
+export function Table({ label, head, children, narrow }: { label: string; head: readonly ReactNode[]; children: ReactNode; narrow?: readonly number[] }) {
   return (
-    <div className="overflow-x-auto" tabIndex={0} role="region" aria-label={label}>
+    <div className={cx("overflow-x-auto", narrow?.map((column) => HIDDEN[column]).join(" "))} tabIndex={0} role="region" aria-label={label}>
       <table className="w-full text-left text-sm">
         <thead>
           <tr className="border-b text-xs text-subtle">

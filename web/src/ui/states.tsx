@@ -17,7 +17,7 @@ export function Notice({ icon: Icon = Inbox, title, children, action, className 
         <Icon size={18} aria-hidden />
       </span>
       <p className="font-medium">{title}</p>
-      {children && <div className="mt-1 max-w-sm text-sm text-muted">{children}</div>}
+      {children && <div className="mt-1 max-w-sm text-sm text-muted [overflow-wrap:anywhere]">{children}</div>}
       {action && <div className="mt-4 flex flex-wrap justify-center gap-2">{action}</div>}
     </div>
   );

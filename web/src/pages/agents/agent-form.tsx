@@ -27,6 +27,7 @@ const EMPTY_PATHS: readonly string[] = [];
 export function AgentForm({ agent, boardId, onDone }: { agent?: Agent; boardId?: string; onDone: (agent: Agent) => void }) {
   const boards = useQuery(boardsQuery).data?.filter((board) => board.gatewayId) ?? [];
   const [souls, setSouls] = useState(false);
+  const [wanted, setWanted] = useState("IDENTITY.md");
   const form = useForm({
     initial: {
       name: agent?.name ?? "",
@@ -70,7 +71,7 @@ export function AgentForm({ agent, boardId, onDone }: { agent?: Agent; boardId?:
   const problems = (field: "identity_template" | "soul_template") =>
     files.data?.errors
       .filter((error) => error.field === field)
-      .map((error) => (error.line ? `${f.line(error.line)}: ${error.message}` : error.message))
+      .map((error) => (error.variable ? f.unknownVariable(error.variable, error.line) : error.message))
       .join(" ") || undefined;
   const choice = (name: keyof typeof CHOICES & keyof Profile, label: string) => (
     <Field label={label}>
@@ -92,7 +93,7 @@ export function AgentForm({ agent, boardId, onDone }: { agent?: Agent; boardId?:
       <form onSubmit={form.submit} noValidate className="min-w-0 space-y-5">
         <FormFailure>{form.failure}</FormFailure>
         <Card title={f.identity}>
-          <div className="space-y-4">
+          <div className="space-y-4" onFocus={() => setWanted("IDENTITY.md")}>
             <p className="text-xs text-muted">{f.identityLead}</p>
             <div className="grid gap-4 sm:grid-cols-2">
               <Field label={t.name} error={form.error("name")} required>
@@ -176,10 +177,10 @@ export function AgentForm({ agent, boardId, onDone }: { agent?: Agent; boardId?:
           <div className="space-y-4">
             <p className="text-xs text-muted">{f.soulLead}</p>
             <Field label={f.soulTemplate} error={form.error("soulTemplate") ?? problems("soul_template")} optional>
-              <TextArea rows={6} {...form.text("soulTemplate")} spellCheck={false} className="font-mono text-xs" />
+              <TextArea rows={6} onFocus={() => setWanted("SOUL.md")} {...form.text("soulTemplate")} spellCheck={false} className="font-mono text-xs" />
             </Field>
             <Field label={f.identityTemplate} error={form.error("identityTemplate") ?? problems("identity_template")} optional>
-              <TextArea rows={4} {...form.text("identityTemplate")} spellCheck={false} className="font-mono text-xs" />
+              <TextArea rows={4} onFocus={() => setWanted("IDENTITY.md")} {...form.text("identityTemplate")} spellCheck={false} className="font-mono text-xs" />
             </Field>
             {files.data && files.data.variables.length > 0 && (
               <details className="text-xs">
@@ -204,7 +205,7 @@ export function AgentForm({ agent, boardId, onDone }: { agent?: Agent; boardId?:
         {!ready ? (
           <Notice title={f.previewWaits} />
         ) : files.data ? (
-          <FilesView data={files.data} stale={files.isPlaceholderData} className="h-[60vh] xl:h-[calc(100dvh-210px)]" />
+          <FilesView data={files.data} wanted={wanted} stale={files.isPlaceholderData} className="h-[60vh] xl:h-[calc(100dvh-210px)]" />
         ) : files.error ? (
           <Notice title={f.previewFailed}>{say(files.error)}</Notice>
         ) : (
@@ -213,7 +214,10 @@ export function AgentForm({ agent, boardId, onDone }: { agent?: Agent; boardId?:
           </div>
         )}
       </Card>
-      <Suspense>{souls && <Souls onClose={() => setSouls(false)} onTake={(text) => form.set("soulTemplate", text)} />}</Suspense>
+      <Suspense>{souls && <Souls onClose={() => setSouls(false)} onTake={(text) => {
+              form.set("soulTemplate", text);
+              setWanted("SOUL.md");
+            }} />}</Suspense>
     </div>
   );
 }

@@ -96,12 +96,12 @@ function Rows({ agents: all, params }: { agents: readonly Agent[]; params: URLSe
   );
   if (shown.length === 0) return <Notice title={t.noneTitle}>{t.noneBody}</Notice>;
   return (
-    <Table label={t.agents} head={[t.name, t.status, t.board, t.gateway, t.seen, ""]}>
+    <Table label={t.agents} head={[t.name, t.status, t.board, t.gateway, t.seen, ""]} narrow={[3, 4, 5]}>
       {shown.map((agent) => {
         const { tone, label, alive } = statusLooks(agent.status);
         return (
           <tr key={agent.id}>
-            <td className="max-w-72">
+            <td className="max-w-72 max-sm:max-w-44">
               <div className="flex items-center gap-2.5">
                 <Avatar name={agent.name} kind="agent" size={26} />
                 <div className="min-w-0">
@@ -116,7 +116,7 @@ function Rows({ agents: all, params }: { agents: readonly Agent[]; params: URLSe
                 </div>
               </div>
             </td>
-            <td className="max-w-80 min-w-36">
+            <td className="max-w-80 min-w-28">
               <span className="flex items-center gap-1.5 font-medium">
                 <Dot tone={tone} alive={alive} />
                 {label}

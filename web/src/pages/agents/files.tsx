@@ -70,8 +70,10 @@ export function StoredFiles({ agent }: { agent: Pick<Agent, "id"> }) {
 }
 
 /** A choice of files and the text of one. */
-export function FilesView({ data, first, stale, className }: { data: PreviewAgentFilesResponse; first?: string; stale?: boolean; className?: string }) {
-  const [chosen, setChosen] = useState(first);
+export function FilesView({ data, wanted, stale, className }: { data: PreviewAgentFilesResponse; wanted?: string; stale?: boolean; className?: string }) {
+  const [chosen, setChosen] = useState(wanted);
+  // What is being worked on comes to the front.
+  useEffect(() => setChosen(wanted), [wanted]);
   const file = data.files.find((one) => one.name === chosen) ?? data.files.find((one) => one.name === "IDENTITY.md") ?? data.files[0];
   return (
     <div className={cx("flex min-h-0 flex-col", className)}>

@@ -56,10 +56,10 @@ function Rows({ gateways: all }: { gateways: readonly Gateway[] }) {
   const agents = useQuery(agentsQuery).data;
   const [, go] = useLocation();
   return (
-    <Table label={t.gateways} head={[t.name, t.state, t.version, t.boards, t.agents, ""]}>
+    <Table label={t.gateways} head={[t.name, t.state, t.version, t.boards, t.agents, ""]} narrow={[3, 4, 5]}>
       {all.map((gateway) => (
         <tr key={gateway.id}>
-          <td className="max-w-72">
+          <td className="max-w-72 max-sm:max-w-40">
             <Link to={`/gateways/${gateway.id}`} className="block truncate rounded-sm font-medium hover:underline">
               {gateway.name}
             </Link>

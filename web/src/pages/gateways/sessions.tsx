@@ -68,7 +68,7 @@ function List({ boardId, gatewayId }: { boardId: string; gatewayId: string }) {
       >
         <QueryView query={sessions} skeleton={<div className="p-4"><Skeleton /></div>} isEmpty={(all) => all.length === 0} empty={<Notice icon={MessagesSquare} title={t.sessionsEmpty} />}>
           {(all) => (
-            <Table label={t.sessions} head={[t.session, t.agent, t.model, t.tokens, t.lastChange]}>
+            <Table label={t.sessions} head={[t.session, t.agent, t.model, t.tokens, t.lastChange]} narrow={[3, 4]}>
               {all
                 .filter((session) => `${nameOf(session)} ${session.key} ${session.model ?? ""}`.toLowerCase().includes(query.trim().toLowerCase()))
                 .toSorted((a, b) => (b.updatedAt ?? 0) - (a.updatedAt ?? 0))
@@ -76,7 +76,7 @@ function List({ boardId, gatewayId }: { boardId: string; gatewayId: string }) {
                   const agent = agents.get(session.key);
                   return (
                     <tr key={session.key}>
-                      <td className="max-w-96">
+                      <td className="max-w-96 max-sm:max-w-44">
                         <button type="button" className="block max-w-full truncate rounded-sm text-left font-medium hover:underline" onClick={() => change({ session: session.key })}>
                           {session.label ?? session.displayName ?? nameOf(session)}
                         </button>

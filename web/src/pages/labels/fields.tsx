@@ -87,14 +87,14 @@ function Rows({ fields, query, onEdit }: { fields: readonly CustomField[]; query
     }
   };
   return (
-    <Table label={t.fields} head={[t.label, t.type, t.boards, t.default, t.visibility, ...(admin ? [""] : [])]}>
+    <Table label={t.fields} head={[t.label, t.type, t.boards, t.default, t.visibility, ...(admin ? [""] : [])]} narrow={[3, 4, 5]}>
       {shown.map((field) => {
         const type = typeWord(field.fieldType);
         const value = defaultText(type, json(field.defaultValue));
         const own = field.boardIds.flatMap((id) => names.get(id) ?? []);
         return (
           <tr key={field.id}>
-            <td className="max-w-80">
+            <td className="max-w-80 max-sm:max-w-44">
               <span className="flex items-center gap-2">
                 <span className="truncate font-medium">{field.label}</span>
                 {field.required && <Badge tone="signal">{t.requiredShort}</Badge>}

@@ -88,7 +88,7 @@ function Rows({ tags, query, onEdit }: { tags: readonly Tag[]; query: string; on
   const shown = tags.filter((tag) => `${tag.name} ${tag.slug} ${tag.description ?? ""}`.toLowerCase().includes(query.trim().toLowerCase()));
   if (shown.length === 0) return <Notice title={t.noneTitle}>{t.noneBody}</Notice>;
   return (
-    <Table label={t.tags} head={[t.name, t.description, t.used, t.updated, ...(admin ? [""] : [])]}>
+    <Table label={t.tags} head={[t.name, t.description, t.used, t.updated, ...(admin ? [""] : [])]} narrow={[2, 4]}>
       {shown.map((tag) => (
         <tr key={tag.id}>
           <td className="whitespace-nowrap">
@@ -169,7 +169,7 @@ function TagForm({ tag, onClose }: { tag?: Tag; onClose: () => void }) {
               <label key={color} className="relative cursor-pointer">
                 <input type="radio" name="color" value={color} checked={form.values.color === color} onChange={() => form.set("color", color)} className="peer sr-only" aria-label={`#${color}`} />
                 <span
-                  className={cx("block size-6 rounded-full border-2 border-raised! ring-offset-0 peer-focus-visible:outline-2 peer-focus-visible:outline-focus", form.values.color === color && "ring-2 ring-ink")}
+                  className={cx("block size-5.5 rounded-full border-2 border-raised! ring-offset-0 peer-focus-visible:outline-2 peer-focus-visible:outline-focus", form.values.color === color && "ring-2 ring-ink")}
                   style={{ background: `#${color}` }}
                 />
               </label>

@@ -99,12 +99,12 @@ export default function Packs() {
           }
         >
           {(all) => (
-            <Table label={t.packs} head={[t.name, t.count, t.state, ""]}>
+            <Table label={t.packs} head={[t.name, t.count, t.state, ""]} narrow={[2]}>
               {all.map((pack) => {
                 const busy = reading.has(pack.id) || pack.sync?.state === PackSyncState.RUNNING || pack.sync?.state === PackSyncState.QUEUED;
                 return (
                   <tr key={pack.id}>
-                    <td className="max-w-96">
+                    <td className="max-w-96 max-sm:max-w-40">
                       <span className="block truncate font-medium">{pack.name}</span>
                       <span className="block truncate font-mono text-2xs text-subtle">
                         {pack.sourceUrl.replace(/^https?:\/\//, "")} · {pack.branch}
@@ -121,7 +121,7 @@ export default function Packs() {
                     </td>
                     <td className="w-10">
                       <div className="flex items-center justify-end gap-1.5">
-                        <Button size="sm" icon={RefreshCw} busy={busy} onClick={() => void read(pack)}>
+                        <Button size="sm" icon={RefreshCw} busy={busy} onClick={() => void read(pack)} className="max-sm:hidden">
                           {t.sync}
                         </Button>
                         <Menu
@@ -129,6 +129,7 @@ export default function Packs() {
                           align="end"
                           className="inline-flex size-7 items-center justify-center rounded-md text-muted hover:bg-hover hover:text-ink"
                           items={[
+                            { label: t.sync, icon: RefreshCw, disabled: busy, run: () => void read(pack) },
                             { label: t.source, icon: ExternalLink, run: () => window.open(pack.sourceUrl, "_blank", "noopener,noreferrer") },
                             { label: t.editPack, icon: Pencil, run: () => setEditing(pack) },
                             { label: t.deletePack, icon: Trash2, danger: true, separated: true, run: () => void remove(pack) },

@@ -112,7 +112,7 @@ export default {
     previewLead: "Rendered as you type. Tokens are masked.",
     previewWaits: "Choose a board to see its files.",
     previewFailed: "It cannot be rendered",
-    line: (line: number) => `line ${number(line)}`,
+    unknownVariable: (name: string, line: number | undefined) => `“${name}”${line ? ` in line ${number(line)}` : ""} is not a variable; the list of them is below.`,
     filesOf: "Files",
     create: "Create the agent",
     save: "Save",
