@@ -1,6 +1,7 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { ChevronsUpDown } from "lucide-react";
 import { useState } from "react";
+import type { Board } from "@/gen/missioncontrol/board/v1/board_pb";
 import { type CustomField, CustomFieldService } from "@/gen/missioncontrol/board/v1/fields_pb";
 import { api } from "@/lib/api";
 import { list } from "@/lib/format";
@@ -21,8 +22,13 @@ const words = texts("ui", ui);
 
 /** Defines a custom field, or changes one. */
 export function FieldForm({ field, onClose }: { field?: CustomField; onClose: () => void }) {
+  // What is chosen at first depends on which boards there are.
+  const boards = useQuery(boardsQuery);
+  return boards.isPending ? null : <Form field={field} boards={boards.data ?? []} onClose={onClose} />;
+}
+
+function Form({ field, boards, onClose }: { field?: CustomField; boards: readonly Board[]; onClose: () => void }) {
   const queries = useQueryClient();
-  const boards = useQuery(boardsQuery).data ?? [];
   const [trial, setTrial] = useState("");
   const initialType = field ? typeWord(field.fieldType) : "text";
   const form = useForm({
