@@ -22,6 +22,8 @@ export interface PageDefinition {
     readonly icon: LucideIcon;
     readonly to: string;
     readonly badge?: Store<number>;
+    /** The navigation shows it only while something waits, or one is there; the palette always has it. */
+    readonly whileWaiting?: boolean;
     /** Second key of the `g …` shortcut. */
     readonly key?: string;
     /** Only for owners and admins. */

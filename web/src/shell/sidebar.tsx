@@ -85,9 +85,7 @@ function Navigation({ closed, onGo }: { closed: boolean; onGo?: () => void }) {
               )}
               <ul className="space-y-px">
                 {entries.map((entry) => (
-                  <li key={entry.to}>
-                    <Entry entry={entry} closed={closed} onGo={onGo} />
-                  </li>
+                  <Entry key={entry.to} entry={entry} closed={closed} onGo={onGo} />
                 ))}
               </ul>
             </div>
@@ -107,24 +105,27 @@ function Entry({ entry, closed, onGo }: { entry: (typeof navigation)[number]; cl
   const waiting = useStore(entry.badge ?? nothing);
   const here = entry.to === "/" ? path === "/" : path === entry.to || path.startsWith(`${entry.to}/`);
   const Icon = entry.icon;
+  if (entry.whileWaiting && waiting === 0 && !here) return null;
   return (
-    <Link
-      to={entry.to}
-      aria-current={here ? "page" : undefined}
-      aria-label={closed ? entry.label() : undefined}
-      title={closed ? entry.label() : undefined}
-      onClick={onGo}
-      onPointerEnter={() => preload(entry.to)}
-      className={cx(
-        "relative flex h-8 items-center gap-2.5 rounded-md text-sm font-medium",
-        closed ? "justify-center" : "px-2",
-        here ? "bg-pressed text-ink" : "text-muted hover:bg-hover hover:text-ink",
-      )}
-    >
-      <Icon size={16} strokeWidth={1.85} aria-hidden className={here ? "" : "text-subtle"} />
-      {!closed && <span className="flex-1 truncate">{entry.label()}</span>}
-      {closed ? waiting > 0 && <span className="absolute top-1 right-1.5 size-1.5 rounded-full bg-signal" /> : <Count value={waiting} tone="signal" label={t.waiting(waiting)} />}
-    </Link>
+    <li>
+      <Link
+        to={entry.to}
+        aria-current={here ? "page" : undefined}
+        aria-label={closed ? entry.label() : undefined}
+        title={closed ? entry.label() : undefined}
+        onClick={onGo}
+        onPointerEnter={() => preload(entry.to)}
+        className={cx(
+          "relative flex h-8 items-center gap-2.5 rounded-md text-sm font-medium",
+          closed ? "justify-center" : "px-2",
+          here ? "bg-pressed text-ink" : "text-muted hover:bg-hover hover:text-ink",
+        )}
+      >
+        <Icon size={16} strokeWidth={1.85} aria-hidden className={here ? "" : "text-subtle"} />
+        {!closed && <span className="flex-1 truncate">{entry.label()}</span>}
+        {closed ? waiting > 0 && <span className="absolute top-1 right-1.5 size-1.5 rounded-full bg-signal" /> : <Count value={waiting} tone="signal" label={t.waiting(waiting)} />}
+      </Link>
+    </li>
   );
 }
 

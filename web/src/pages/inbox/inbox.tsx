@@ -6,6 +6,8 @@ import { type Inbox as Contents, type InboxItem, InboxKind } from "@/gen/mission
 import { toDate } from "@/lib/format";
 import { useHotkeys } from "@/lib/hotkeys";
 import { useRows } from "@/lib/rows";
+import { stepsLeft } from "@/lib/setup";
+import { useStore } from "@/lib/store";
 import { approve, reject } from "@/pages/approvals/queries";
 import inbox from "@/texts/en/inbox";
 import { texts } from "@/texts/catalogue";
@@ -49,6 +51,7 @@ export function place(item: Pick<InboxItem, "kind" | "approvalId" | "gatewayId" 
 export default function Inbox() {
   const query = useQuery(inboxQuery);
   const total = query.data?.total;
+  const steps = useStore(stepsLeft);
   return (
     <Page title={t.inbox} lead={total === undefined ? undefined : total === 0 ? t.calm : t.lead(total)}>
       <div className="mx-auto max-w-4xl">
@@ -63,6 +66,11 @@ export default function Inbox() {
               className="py-24"
               action={
                 <>
+                  {steps > 0 && (
+                    <LinkButton variant="primary" to="/start">
+                      {t.toStart}
+                    </LinkButton>
+                  )}
                   <LinkButton to="/boards">{t.toBoards}</LinkButton>
                   <LinkButton to="/dashboard">{t.toDashboard}</LinkButton>
                 </>

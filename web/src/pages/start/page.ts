@@ -1,5 +1,6 @@
 import { Rocket } from "lucide-react";
 import { definePage } from "@/lib/page";
+import { stepsLeft } from "@/lib/setup";
 import fleet from "@/texts/en/fleet";
 import { texts } from "@/texts/catalogue";
 
@@ -7,6 +8,10 @@ const t = texts("fleet", fleet);
 
 export default definePage({
   routes: [{ path: "/start", load: () => import("./start") }],
-  commands: () => [{ id: "first-steps", label: t.start, group: t.start, icon: Rocket, to: "/start", words: "setup onboarding begin guide" }],
-  live: [{ types: ["task."], invalidates: [["first-task"]] }],
+  nav: [{ section: "work", order: 5, label: () => t.start, icon: Rocket, to: "/start", badge: stepsLeft, whileWaiting: true, admin: true }],
+  background: () => import("./background"),
+  live: [
+    { types: ["task."], invalidates: [["first-task"]] },
+    { types: ["gateway.created", "gateway.deleted", "board.created", "board.deleted", "agent.created", "agent.deleted"], invalidates: [["setup"]] },
+  ],
 });

@@ -7,6 +7,7 @@ export default {
   emptyTitle: "Nothing needs you now",
   emptyBody: "Approvals, blocked tasks, silent agents, gateways in trouble and failed deliveries show up here by themselves.",
   toDashboard: "How the work goes",
+  toStart: "Take the first steps",
   toBoards: "Boards",
   kinds: {
     approval: "Waiting for your decision",
