@@ -64,6 +64,7 @@ async fn letter(tx: &mut Tx, event: &Event) -> Result<Option<Letter>> {
     .fetch_optional(&mut **tx)
     .await?;
     Ok(main.map(|main| Letter {
+        id: Uuid::now_v7(),
         organization,
         agent: main.id,
         board: Some(board),
@@ -82,5 +83,6 @@ async fn letter(tx: &mut Tx, event: &Event) -> Result<Option<Letter>> {
             "onboarding.dispatch_failed",
             "Onboarding message could not be sent to the gateway agent:".to_owned(),
         )),
+        purpose: None,
     }))
 }
