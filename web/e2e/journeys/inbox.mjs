@@ -11,6 +11,8 @@ export default async function inbox({ open, look, me, url }) {
   const other = await open("/", { width: 1440, height: 900 });
   await other.getByRole("status").filter({ hasText: "Live" }).waitFor();
 
+  const waits = await me.post(`/api/v1/boards/${world.board.id}/tasks`, { title: "Announce the release", depends_on_task_ids: [world.tasks[0].id] });
+  expect(waits.is_blocked, "one task waits for another");
   const [first] = await ask(me, world);
   await page.getByRole("heading", { name: /Waiting for your decision/ }).waitFor();
   await page.getByRole("link", { name: "Send email" }).first().waitFor();
@@ -37,8 +39,8 @@ export default async function inbox({ open, look, me, url }) {
   await page.waitForFunction(() => document.title.startsWith("(2)"));
 
   // A blocked task leads to the task.
-  await page.getByRole("link", { name: "Open the task" }).first().click();
-  await page.waitForURL(/\/boards\/[0-9a-f-]+\/tasks\/[0-9a-f-]+/);
+  await page.locator(`[id="inbox-task:${waits.id}"]`).getByRole("link", { name: "Open the task" }).click();
+  await page.waitForURL(`${url}/boards/${world.board.id}/tasks/${waits.id}`);
 
   const narrow = await open("/", { width: 390, height: 844, touch: true });
   await narrow.getByRole("heading", { name: /Waiting for your decision/ }).waitFor();

@@ -7,7 +7,7 @@ const VARIANTS = {
   primary: "bg-primary text-on-primary hover:bg-primary-hover border-transparent shadow-card",
   default: "bg-surface text-ink hover:bg-hover border-line shadow-card",
   ghost: "bg-transparent text-muted hover:text-ink hover:bg-hover border-transparent",
-  danger: "bg-bad text-white hover:brightness-95 border-transparent shadow-card dark-danger",
+  danger: "bg-bad text-on-bad hover:brightness-95 border-transparent shadow-card",
 } as const;
 const SIZES = { sm: "h-7 px-2 gap-1.5 text-xs", md: "h-8 px-3 gap-1.5 text-sm", lg: "h-9 px-4 gap-2 text-sm" } as const;
 

@@ -168,30 +168,32 @@ export function Chart({
           </div>
         )}
       </div>
-      <table id={`${id}-table`} className="sr-only">
-        <caption>{label}</caption>
-        <thead>
-          <tr>
-            <td />
-            {series.map((one) => (
-              <th key={one.name} scope="col">
-                {one.name}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>
-          {points.map((point, index) => (
-            <tr key={point.long}>
-              <th scope="row">{point.long}</th>
-              {series.map((one) => {
-                const value = one.values[index];
-                return <td key={one.name}>{value === null || value === undefined ? "–" : format(value)}</td>;
-              })}
+      <div className="sr-only">
+        <table id={`${id}-table`}>
+          <caption>{label}</caption>
+          <thead>
+            <tr>
+              <td />
+              {series.map((one) => (
+                <th key={one.name} scope="col">
+                  {one.name}
+                </th>
+              ))}
             </tr>
-          ))}
-        </tbody>
-      </table>
+          </thead>
+          <tbody>
+            {points.map((point, index) => (
+              <tr key={point.long}>
+                <th scope="row">{point.long}</th>
+                {series.map((one) => {
+                  const value = one.values[index];
+                  return <td key={one.name}>{value === null || value === undefined ? "–" : format(value)}</td>;
+                })}
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
     </div>
   );
 }

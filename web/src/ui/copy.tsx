@@ -40,7 +40,7 @@ export function CopyButton({ text, label = t.copy }: { text: string; label?: str
 export function CopyBox({ text, label }: { text: string; label: string }) {
   return (
     <div className="flex items-center gap-2 rounded-md border bg-sunken py-1 pr-1 pl-3">
-      <code className="min-w-0 flex-1 overflow-x-auto font-mono text-xs whitespace-nowrap" aria-label={label}>
+      <code className="min-w-0 flex-1 overflow-x-auto font-mono text-xs whitespace-nowrap" tabIndex={0} role="region" aria-label={label}>
         {text}
       </code>
       <CopyButton text={text} />

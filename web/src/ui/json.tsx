@@ -27,7 +27,7 @@ export function JsonValue({ value, className }: { value: unknown; className?: st
     return (
       <ol className={cx("space-y-2", className)}>
         {value.map((one, index) => (
-          <li key={index} className="border-l-2 pl-3">
+          <li key={index} className="border-b border-line-soft! pb-2 last:border-0! last:pb-0">
             <JsonValue value={one} />
           </li>
         ))}
@@ -55,7 +55,7 @@ export function JsonView({ value, className }: { value: Record<string, unknown>;
       {Object.entries(value).map(([name, one]) => (
         <div key={name} className={isWide(one) ? "" : "sm:grid sm:grid-cols-[minmax(110px,28%)_1fr] sm:gap-3"}>
           <dt className="text-muted">{words(name)}</dt>
-          <dd className={cx("min-w-0", isWide(one) && "mt-1", (isObject(one) || (Array.isArray(one) && isWide(one))) && "pl-3")}>
+          <dd className={cx("min-w-0", isWide(one) && "mt-1", isWide(one) && "border-l-2 pl-3")}>
             <JsonValue value={one} />
           </dd>
         </div>
