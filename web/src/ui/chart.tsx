@@ -141,7 +141,7 @@ export function Chart({
                 return value === null || value === undefined ? null : <circle key={one.name} cx={x(chosen)} cy={y(value)} r={3.5} fill={COLOR[one.tone]} stroke="var(--surface)" strokeWidth={1.5} />;
               })}
             {shownLabels(count, inner, 52).map((index) => (
-              <text key={index} x={Math.min(x(index), width - RIGHT - 4)} y={height - 5} textAnchor={index === count - 1 && band < 40 ? "end" : "middle"} fill="var(--ink-subtle)" fontSize={11}>
+              <text key={index} x={Math.min(x(index), width - 20)} y={height - 5} textAnchor="middle" fill="var(--ink-subtle)" fontSize={11}>
                 {points[index]?.short}
               </text>
             ))}

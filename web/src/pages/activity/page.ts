@@ -14,7 +14,7 @@ export default definePage({
     { path: "/audit", load: () => import("./audit") },
   ],
   nav: [
-    { section: "work", order: 30, label: () => t.activity, icon: Activity, to: "/activity", key: "a" },
+    { section: "work", order: 30, label: () => t.activity, icon: Activity, to: "/activity", key: "y" },
     { section: "organization", order: 90, label: () => t.audit, icon: ScrollText, to: "/audit", key: "u", admin: true },
   ],
   live: [
