@@ -80,7 +80,7 @@ export default function Audit() {
       actions={
         <>
           <Menu
-            label={t.export}
+            label={t.exportAs}
             align="end"
             className="inline-flex h-8 items-center gap-1.5 rounded-md border bg-surface px-3 text-sm font-medium shadow-card hover:bg-hover aria-busy:opacity-55"
             items={[

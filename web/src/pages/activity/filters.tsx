@@ -55,7 +55,7 @@ export function Toggle({ on, onChange, children }: { on: boolean; onChange: (on:
 /** The line of filters above a list. */
 export function FilterBar({ children }: { children: ReactNode }) {
   return (
-    <div role="group" aria-label={t.filters} className="flex shrink-0 items-center gap-1.5 border-b px-4 py-2 max-sm:overflow-x-auto max-sm:[&>*]:shrink-0 sm:flex-wrap sm:px-6">
+    <div role="group" aria-label={t.filters} className="relative flex shrink-0 items-center gap-1.5 border-b px-4 py-2 max-sm:overflow-x-auto max-sm:[&>*]:shrink-0 sm:flex-wrap sm:px-6">
       {children}
     </div>
   );

@@ -76,6 +76,7 @@ export default {
   requestChip: (id: string) => `request ${id}`,
   removeChip: (what: string) => `Remove the filter: ${what}`,
   export: "Export",
+  exportAs: "As a file:",
   exportCsv: "CSV, for spreadsheets",
   exportJsonl: "JSON lines, for programs",
   exported: (name: string) => `${name} is saved`,
