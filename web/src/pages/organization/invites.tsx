@@ -61,7 +61,7 @@ export default function Invites() {
           }
         >
           {(all) => (
-            <Table label={t.tabs.invites} head={[t.email, t.role, t.invited, t.expires, ""]}>
+            <Table label={t.tabs.invites} head={[t.email, t.role, t.invited, t.expires, ""]} narrow={[3, 4]}>
               {all.map((invite) => {
                 const by = members.data?.find((member) => member.userId === invite.createdByUserId);
                 const over = invite.expiresAt && toDate(invite.expiresAt).getTime() < Date.now();
@@ -69,7 +69,7 @@ export default function Invites() {
                   <tr key={invite.id}>
                     <td className="font-medium">{invite.invitedEmail}</td>
                     <td>
-                      <span className="flex items-center gap-2 whitespace-nowrap">
+                      <span className="flex items-center gap-x-2 max-sm:flex-wrap sm:whitespace-nowrap">
                         <Badge>{t.roles[invite.role as keyof typeof t.roles] ?? invite.role}</Badge>
                         {(invite.allBoardsRead || invite.allBoardsWrite) && <span className="text-xs text-muted">{accessText({ ...invite, boardAccess: [] })}</span>}
                       </span>

@@ -68,7 +68,7 @@ export function KeyList({ whose }: { whose: Whose }) {
           }
         >
           {(all) => (
-            <Table label={t.keys} head={[t.name, ...(whose === "organization" ? [t.actsAs] : []), t.scope, t.boards, t.lastUsed, t.expires, ""]}>
+            <Table label={t.keys} head={[t.name, ...(whose === "organization" ? [t.actsAs] : []), t.scope, t.boards, t.lastUsed, t.expires, ""]} narrow={whose === "organization" ? [2, 4, 5] : [3, 4]}>
               {all.map((key) => {
                 const over = key.expiresAt && toDate(key.expiresAt).getTime() < Date.now();
                 return (

@@ -86,13 +86,13 @@ function Rows({ members, query, onEdit }: { members: readonly Member[]; query: s
     );
   }
   return (
-    <Table label={t.tabs.members} head={[t.name, t.role, t.access, t.joined, ""]}>
+    <Table label={t.tabs.members} head={[t.name, t.role, t.access, t.joined, ""]} narrow={[4]}>
       {shown.map((member) => {
         const name = personName(member.user) || member.userId;
         const own = member.userId === me?.id;
         return (
           <tr key={member.id}>
-            <td className="min-w-48">
+            <td className="sm:min-w-48">
               <span className="flex items-center gap-2.5">
                 <Avatar name={name} size={26} />
                 <span className="min-w-0">
@@ -106,7 +106,7 @@ function Rows({ members, query, onEdit }: { members: readonly Member[]; query: s
             <td>
               <Badge tone={TONES[member.role]}>{t.roles[member.role as keyof typeof t.roles] ?? member.role}</Badge>
             </td>
-            <td className="whitespace-nowrap text-muted">{accessText(member)}</td>
+            <td className="text-muted sm:whitespace-nowrap">{accessText(member)}</td>
             <td className="whitespace-nowrap text-muted">{member.createdAt && date(member.createdAt)}</td>
             <td className="w-10 text-right">
               {admin && !own && (

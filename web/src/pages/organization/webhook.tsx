@@ -168,7 +168,7 @@ function Deliveries({ webhook }: { webhook: Webhook }) {
       >
         {(some) => (
           <>
-            <Table label={t.deliveries} head={[t.state, t.event, t.attempts, t.result, t.when]}>
+            <Table label={t.deliveries} head={[t.state, t.event, t.attempts, t.result, t.when]} narrow={[3, 4]}>
               {some.map((delivery) => (
                 <Row key={delivery.id} delivery={delivery} onOpen={() => change({ delivery: delivery.id })} />
               ))}

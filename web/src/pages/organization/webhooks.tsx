@@ -42,10 +42,10 @@ export default function Webhooks() {
           }
         >
           {(all) => (
-            <Table label={t.webhooks} head={[t.url, t.events, t.board, t.state, t.created]}>
+            <Table label={t.webhooks} head={[t.url, t.events, t.board, t.state, t.created]} narrow={[2, 3, 5]}>
               {all.map((webhook) => (
                 <tr key={webhook.id}>
-                  <td className="max-w-[360px] min-w-56">
+                  <td className="max-w-[360px] sm:min-w-56">
                     <Link to={`/organization/webhooks/${webhook.id}`} className="block truncate rounded-sm font-medium hover:underline">
                       {webhook.url}
                     </Link>
