@@ -84,7 +84,10 @@ async fn a_deleted_organization_is_gone_everywhere_after_a_kill() {
         .await
         .expect(200);
     person
-        .post("/api/v1/board-groups", json!({"name": "G", "slug": "g", "description": "d"}))
+        .post(
+            "/api/v1/board-groups",
+            json!({"name": "G", "slug": "g", "description": "d"}),
+        )
         .await
         .expect(200);
     person
@@ -108,7 +111,8 @@ async fn a_deleted_organization_is_gone_everywhere_after_a_kill() {
         .stdout(Stdio::null())
         .spawn()
         .expect("the process starts");
-    let sleeping = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
+    let sleeping =
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
     let deadline = tokio::time::Instant::now() + PATIENCE;
     while sqlx::query_scalar::<_, i64>(sleeping)
         .fetch_one(&mut connection)
