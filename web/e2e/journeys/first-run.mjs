@@ -68,9 +68,10 @@ export default async function firstRun({ open, look, shot, check, me }) {
 
   // From the palette at any time.
   await page.keyboard.press("Control+k");
-  await page.keyboard.type("first steps");
+  await page.getByRole("combobox").fill("first steps");
+  await page.getByRole("option", { name: "First steps" }).first().waitFor();
   await page.keyboard.press("Enter");
-  await page.getByRole("heading", { name: "First steps" }).waitFor();
+  await page.getByRole("heading", { name: "First steps", level: 1 }).waitFor();
   await shot(page, "palette");
   await check(page, "palette");
 }

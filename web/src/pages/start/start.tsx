@@ -143,12 +143,12 @@ function StepCard({ number, title, state, done, summary: said, children }: { num
 function AllDone({ board, agent }: { board: Board | undefined; agent: Agent | undefined }) {
   return (
     <section className="flex flex-wrap items-center gap-x-4 gap-y-3 rounded-lg border border-transparent bg-ok-wash p-4 text-ok-ink" role="status">
-      <PartyPopper size={20} aria-hidden />
-      <div className="min-w-0 flex-1">
+      <PartyPopper size={20} aria-hidden className="shrink-0" />
+      <div className="min-w-0 flex-1 basis-44">
         <p className="font-semibold">{t.doneTitle}</p>
         <p className="text-sm">{agent && !agent.lastSeenAt ? t.doneSoon(agent.name) : t.doneBody}</p>
       </div>
-      <div className="flex gap-2">
+      <div className="flex flex-wrap gap-2">
         {board && (
           <LinkButton variant="primary" to={`/boards/${board.id}`}>
             {t.toBoard}
