@@ -105,7 +105,7 @@ function Rows({ agents: all, params }: { agents: readonly Agent[]; params: URLSe
               <div className="flex items-center gap-2.5">
                 <Avatar name={agent.name} kind="agent" size={26} />
                 <div className="min-w-0">
-                  <div className="flex items-center gap-1.5">
+                  <div className="flex items-center gap-x-1.5 max-sm:flex-wrap">
                     <Link to={`/agents/${agent.id}`} className="truncate rounded-sm font-medium hover:underline">
                       {agent.name}
                     </Link>

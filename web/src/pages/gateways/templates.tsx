@@ -145,7 +145,7 @@ export default function Templates({ gateway }: { gateway: Gateway }) {
                 <Button variant="primary" busy={starting} onClick={() => void apply()}>
                   {t.apply(reach)}
                 </Button>
-                <span className="text-xs text-muted">{t.showSame(same.length)}</span>
+                {same.length > 0 && <span className="text-xs text-muted">{t.showSame(same.length)}</span>}
               </div>
             )}
             {looked.over && changing.length === 0 && left.length === 0 && (
