@@ -20,7 +20,7 @@ export default async function gateways({ open, look, me }) {
   await lookBoth(look, page, "gateway");
 
   await page.getByRole("tab", { name: "Sessions" }).click();
-  await page.getByRole("button", { name: "Ada" }).click();
+  await page.getByRole("row").filter({ has: page.getByRole("link", { name: "Ada", exact: true }) }).getByRole("button").click();
   await page.getByRole("dialog").getByLabel("Say something to Ada").fill("How many questions are open?");
   await page.getByRole("dialog").getByRole("button", { name: "Send" }).click();
   await page.getByRole("dialog").getByText("How many questions are open?", { exact: false }).last().waitFor();
