@@ -1,7 +1,7 @@
 // What was said in a session of a gateway, and a way to say something.
 import { queryOptions, useQuery, useQueryClient } from "@tanstack/react-query";
 import { RotateCw, SendHorizontal } from "lucide-react";
-import { type KeyboardEvent, useEffect, useRef } from "react";
+import { type KeyboardEvent, useEffect, useRef, useState } from "react";
 import { GatewayService } from "@/gen/missioncontrol/gateway/v1/gateway_pb";
 import { api } from "@/lib/api";
 import { useForm } from "@/lib/form";
@@ -27,11 +27,22 @@ export const historyQuery = (boardId: string, sessionKey: string) =>
     retry: false,
   });
 
+/** When an answer is looked for, in milliseconds after the question. */
+const LOOKS_FOR_ANSWER = [1_000, 3_000, 7_000, 15_000, 30_000, 60_000];
+
 /** The messages with a composer below. `name` is who answers. */
 export function Conversation({ boardId, sessionKey, name, className }: { boardId: string; sessionKey: string; name: string; className?: string }) {
   const history = useQuery(historyQuery(boardId, sessionKey));
   const queries = useQueryClient();
   const end = useRef<HTMLDivElement>(null);
+  const [asked, setAsked] = useState(0);
+  // What agents say is in no log of changes: after a question its answer is looked for a few times, ever more seldom.
+  const answered = history.data?.at(-1)?.role === "assistant";
+  useEffect(() => {
+    if (asked === 0 || answered) return;
+    const timers = LOOKS_FOR_ANSWER.map((pause) => setTimeout(() => void queries.invalidateQueries({ queryKey: ["history", sessionKey] }), pause));
+    return () => timers.forEach(clearTimeout);
+  }, [asked, answered, queries, sessionKey]);
   const count = history.data?.length ?? 0;
   useEffect(() => {
     const box = end.current?.parentElement;
@@ -44,6 +55,7 @@ export function Conversation({ boardId, sessionKey, name, className }: { boardId
       await api(GatewayService).sendSessionMessage({ boardId, sessionId: sessionKey, content: values.content.trim() });
       form.reset({ content: "" });
       await queries.invalidateQueries({ queryKey: ["history", sessionKey] });
+      setAsked(Date.now());
     },
   });
   const keys = (event: KeyboardEvent) => {
