@@ -38,6 +38,9 @@ export default async function agents({ open, look, me }) {
   await page.getByRole("button", { name: "Create the agent" }).click();
   await page.getByRole("heading", { name: "Linus" }).waitFor();
   await page.getByText("It was woken").waitFor();
+  const linus = (await me.get(`/api/v1/agents?board_id=${board.id}`)).items.find((one) => one.name === "Linus");
+  await me.post(`/api/v1/boards/${board.id}/tasks`, { title: "Read the oldest question", assigned_agent_id: linus.id });
+  await page.getByRole("link", { name: /Read the oldest question/ }).waitFor();
   await lookBoth(look, page, "agent");
   await page.getByRole("tab", { name: "Files" }).click();
   await page.getByRole("button", { name: "SOUL" }).click();

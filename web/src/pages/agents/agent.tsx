@@ -1,8 +1,9 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { BellRing, Pencil } from "lucide-react";
+import { Activity, BellRing, Pencil } from "lucide-react";
 import { lazy, Suspense, useMemo, useState } from "react";
 import { Link, useLocation, useParams } from "wouter";
 import type { Agent as AgentType } from "@/gen/missioncontrol/agent/v1/agent_pb";
+import { TaskStatus } from "@/gen/missioncontrol/board/v1/board_pb";
 import { useCommands } from "@/lib/commands";
 import { useHotkeys } from "@/lib/hotkeys";
 import { useLiveEvents } from "@/lib/live";
@@ -12,7 +13,7 @@ import { statusLooks } from "@/parts/gateway";
 import { ProvisioningView } from "@/parts/provisioning";
 import agents from "@/texts/en/agents";
 import { texts } from "@/texts/catalogue";
-import { Avatar, Badge, Dot } from "@/ui/badge";
+import { Avatar, Badge, Dot, type Tone } from "@/ui/badge";
 import { Button, LinkButton } from "@/ui/button";
 import { Card, Facts, Page } from "@/ui/page";
 import { Notice, QueryView, Skeleton } from "@/ui/states";
@@ -20,7 +21,7 @@ import { Tabs } from "@/ui/tabs";
 import { Time } from "@/ui/time";
 import { AgentMenu } from "./menu";
 import { everyOf, profileOf } from "./profile";
-import { agentQuery } from "./queries";
+import { agentQuery, agentTasksQuery } from "./queries";
 
 const t = texts("agents", agents);
 const Nudge = lazy(() => import("./nudge"));
@@ -152,10 +153,56 @@ function Overview({ agent }: { agent: AgentType }) {
           />
         </Card>
       </div>
-      <Card title={t.provisioning}>
-        <ProvisioningView agentId={agent.id} />
-      </Card>
+      <div className="space-y-5">
+        <Card title={t.provisioning}>
+          <ProvisioningView agentId={agent.id} />
+        </Card>
+        {agent.boardId && <Work boardId={agent.boardId} agentId={agent.id} />}
+      </div>
     </div>
+  );
+}
+
+const ORDER = [TaskStatus.IN_PROGRESS, TaskStatus.REVIEW, TaskStatus.INBOX, TaskStatus.DONE];
+const TASK_LOOKS: Partial<Record<TaskStatus, { tone: Tone; label: string }>> = {
+  [TaskStatus.INBOX]: { tone: "neutral", label: t.taskStatus.inbox },
+  [TaskStatus.IN_PROGRESS]: { tone: "info", label: t.taskStatus.in_progress },
+  [TaskStatus.REVIEW]: { tone: "violet", label: t.taskStatus.review },
+  [TaskStatus.DONE]: { tone: "ok", label: t.taskStatus.done },
+};
+
+/** What it works on, what waits for it, what it did last. */
+function Work({ boardId, agentId }: { boardId: string; agentId: string }) {
+  const tasks = useQuery(agentTasksQuery(boardId, agentId));
+  return (
+    <Card
+      title={t.tasks}
+      flush
+      actions={
+        <LinkButton size="sm" variant="ghost" icon={Activity} to={`/activity?agent=${agentId}`}>
+          {t.activity}
+        </LinkButton>
+      }
+    >
+      <QueryView query={tasks} skeleton={<div className="p-4"><Skeleton lines={3} /></div>} isEmpty={(all) => all.length === 0} empty={<p className="px-4 py-5 text-center text-sm text-muted">{t.tasksNone}</p>}>
+        {(all) => (
+          <ul className="py-1.5">
+            {all
+              .toSorted((a, b) => ORDER.indexOf(a.status) - ORDER.indexOf(b.status))
+              .slice(0, 8)
+              .map((task) => (
+                <li key={task.id}>
+                  <Link to={`/boards/${boardId}/tasks/${task.id}`} className="flex h-8 items-center gap-2.5 px-4 -outline-offset-2 hover:bg-hover">
+                    <Dot tone={TASK_LOOKS[task.status]?.tone} />
+                    <span className="min-w-0 flex-1 truncate">{task.title}</span>
+                    <span className="text-xs text-muted">{TASK_LOOKS[task.status]?.label}</span>
+                  </Link>
+                </li>
+              ))}
+          </ul>
+        )}
+      </QueryView>
+    </Card>
   );
 }
 

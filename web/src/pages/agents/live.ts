@@ -16,10 +16,12 @@ export function applyAgent(event: LiveEvent, client: QueryClient): void {
   const key = ["agents", "list"];
   if (event.type === "agent.deleted") {
     client.setQueryData<Agent[]>(key, (all) => all?.filter((agent) => agent.id !== event.agentId));
+    void client.invalidateQueries({ queryKey: ["agents", "names"] });
     client.removeQueries({ queryKey: ["agents", event.agentId], type: "inactive" });
     void client.invalidateQueries({ queryKey: ["agents", event.agentId] });
     return;
   }
+  if (event.type !== "agent.status_changed" && event.type !== "agent.heartbeat") void client.invalidateQueries({ queryKey: ["agents", "names"] });
   const agent = agentOf(event);
   if (agent) {
     client.setQueryData<Agent[]>(key, (all) => all && (all.some((one) => one.id === agent.id) ? all.map((one) => (one.id === agent.id ? agent : one)) : [agent, ...all]));

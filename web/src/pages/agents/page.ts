@@ -14,5 +14,8 @@ export default definePage({
   ],
   nav: [{ section: "fleet", order: 20, label: () => t.agents, icon: Bot, to: "/agents", key: "a", admin: true }],
   commands: () => [{ id: "new-agent", label: t.newAgent, group: t.agents, icon: Plus, to: "/agents/new" }],
-  live: [{ types: ["agent."], apply: (event, client) => void import("./live").then(({ applyAgent }) => applyAgent(event, client)) }],
+  live: [
+    { types: ["task."], invalidates: [["agent-tasks"]] },
+    { types: ["agent."], apply: (event, client) => void import("./live").then(({ applyAgent }) => applyAgent(event, client)) },
+  ],
 });
