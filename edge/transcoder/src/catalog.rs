@@ -64,6 +64,10 @@ pub enum Credential {
 }
 
 /// One method of the contract.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "these are independent properties of a method"
+)]
 #[derive(Debug)]
 pub struct MethodPlan {
     /// `/package.Service/Method`.
