@@ -91,22 +91,27 @@ impl Filter {
         })
     }
 
-    /// One page of a board's tasks.
+    /// One page of a board's tasks, still without their links, and whether more follow.
     async fn page(
         &self,
         connection: &mut PgConnection,
         board: Uuid,
         order: TaskOrder,
         page: Page,
-    ) -> Result<Vec<TaskRow>> {
-        let rows = match order {
+    ) -> Result<(Vec<TaskRow>, bool)> {
+        // One more than is answered: whether there is one says whether this page ends the list.
+        let beyond = Page {
+            limit: page.limit + 1,
+            ..page
+        };
+        let mut rows = match order {
             TaskOrder::Unspecified | TaskOrder::Newest => {
                 select_page!(
                     "s.created_at DESC, s.id DESC",
                     "ORDER BY t.created_at DESC, t.id DESC",
                     board,
                     self,
-                    page
+                    beyond
                 )
                 .fetch_all(&mut *connection)
                 .await?
@@ -117,7 +122,7 @@ impl Filter {
                     "ORDER BY t.created_at, t.id",
                     board,
                     self,
-                    page
+                    beyond
                 )
                 .fetch_all(&mut *connection)
                 .await?
@@ -128,7 +133,7 @@ impl Filter {
                     "ORDER BY t.updated_at DESC, t.id DESC",
                     board,
                     self,
-                    page
+                    beyond
                 )
                 .fetch_all(&mut *connection)
                 .await?
@@ -139,7 +144,7 @@ impl Filter {
                     "ORDER BY t.due_at NULLS LAST, t.created_at DESC, t.id DESC",
                     board,
                     self,
-                    page
+                    beyond
                 )
                 .fetch_all(&mut *connection)
                 .await?
@@ -150,13 +155,16 @@ impl Filter {
                     "ORDER BY array_position(ARRAY['high', 'medium', 'low'], t.priority) NULLS LAST, t.created_at DESC, t.id DESC",
                     board,
                     self,
-                    page
+                    beyond
                 )
                 .fetch_all(&mut *connection)
                 .await?
             }
         };
-        with_links(connection, rows).await
+        let most = usize::try_from(page.limit).unwrap_or(0);
+        let more = rows.len() > most;
+        rows.truncate(most);
+        Ok((rows, more))
     }
 
     /// How many tasks of a board fit.
@@ -202,24 +210,32 @@ fn containing(text: &str) -> String {
 }
 
 impl Service {
-    /// A page costs two queries, tasks and their links, and a third for the count when the page is full.
+    /// A page costs two queries, tasks and their links; the last page and the only one need no count.
     pub(super) async fn list(&self, caller: &Caller, request: ListTasksRequest) -> Result<ListTasksResponse> {
         let board = uuid_of(&request.board_id)?;
         let page = Page::of(request.limit, request.offset)?;
         let mut connection = self.store.pool().acquire().await?;
-        let facts = boards::facts(&mut *connection, board).await?;
-        caller.may_read_board(facts.organization, board)?;
-        let wanted = fields::wanted(&mut connection, board, &request.custom_field).await?;
-        let filter = Filter::of(&request, wanted)?;
-        let rows = filter.page(&mut connection, board, request.order(), page).await?;
-        let seen = i64::from(page.offset) + i64::try_from(rows.len()).unwrap_or(i64::MAX);
-        // A page that is not full ends the list; only full ones, and those beyond the end, need the count.
-        let ends = rows.len() < usize::try_from(page.limit).unwrap_or(0) && (!rows.is_empty() || page.offset == 0);
-        let total = if ends {
-            seen
+        let wanted = if request.custom_field.is_empty() {
+            Wanted::default()
         } else {
-            filter.count(&mut connection, board).await?
+            // Which fields a board has is for those who may read it.
+            let facts = boards::facts(&mut *connection, board).await?;
+            caller.may_read_board(facts.organization, board)?;
+            fields::wanted(&mut connection, board, &request.custom_field).await?
         };
+        let filter = Filter::of(&request, wanted)?;
+        let (rows, more) = filter.page(&mut connection, board, request.order(), page).await?;
+        let organization = match rows.first() {
+            Some(first) => first.organization_id,
+            None => boards::facts(&mut *connection, board).await?.organization,
+        };
+        caller.may_read_board(organization, board)?;
+        let total = if more || (rows.is_empty() && page.offset > 0) {
+            filter.count(&mut connection, board).await?
+        } else {
+            i64::from(page.offset) + i64::try_from(rows.len()).unwrap_or(i64::MAX)
+        };
+        let rows = with_links(&mut connection, rows).await?;
         Ok(ListTasksResponse {
             items: rows.iter().map(TaskRow::message).collect(),
             total: i32::try_from(total).unwrap_or(i32::MAX),
