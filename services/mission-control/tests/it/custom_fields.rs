@@ -511,9 +511,15 @@ async fn tasks_are_found_by_text_label_priority_and_in_order() {
         (Some(1), &json!("c"), &json!(3), &json!(1))
     );
     let page = person.get(&format!("{url}?limit=3")).await.expect(200);
-    assert_eq!((page["items"].as_array().map(Vec::len), &page["total"]), (Some(3), &json!(3)));
+    assert_eq!(
+        (page["items"].as_array().map(Vec::len), &page["total"]),
+        (Some(3), &json!(3))
+    );
     let page = person.get(&format!("{url}?limit=2")).await.expect(200);
-    assert_eq!((page["items"].as_array().map(Vec::len), &page["total"]), (Some(2), &json!(3)));
+    assert_eq!(
+        (page["items"].as_array().map(Vec::len), &page["total"]),
+        (Some(2), &json!(3))
+    );
 
     let empty = office.board("An empty one", json!({})).await;
     let counts = person.get("/api/v1/boards/task-counts").await.expect(200);
