@@ -77,11 +77,17 @@ pub fn document(catalog: &Catalog, server: &str) -> Value {
         .routes()
         .filter(|route| route.plan.mutates && !route.plan.access.contains(&Access::Public))
     {
-        let operation = &mut document["paths"][&route.template][route.method.as_str().to_lowercase()];
+        let verb = route.method.as_str().to_lowercase();
+        let Some(operation) = document["paths"]
+            .get_mut(&route.template)
+            .and_then(|path| path.get_mut(&verb))
+        else {
+            continue;
+        };
         let parameter = json!({ "$ref": "#/components/parameters/IdempotencyKey" });
-        if let Some(parameters) = operation["parameters"].as_array_mut() {
+        if let Some(parameters) = operation.get_mut("parameters").and_then(Value::as_array_mut) {
             parameters.push(parameter);
-        } else if operation.is_object() {
+        } else {
             operation["parameters"] = json!([parameter]);
         }
     }
