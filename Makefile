@@ -1,7 +1,7 @@
 # Each target's line of help is the text after `##`; plain `make` prints them.
 .DEFAULT_GOAL := help
 SHELL := bash
-.PHONY: help run test e2e constellation path lint fmt bench sqlx proto-lint images k8s-check check-graph clean
+.PHONY: help run test e2e constellation path lint fmt bench bench-web sqlx proto-lint images k8s-check check-graph clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ fmt: ## format the code
 
 bench: ## measure speed and memory on a release build and print the table
 	@scripts/bench
+
+bench-web: ## measure the page in Chromium on a release build and print the table
+	@scripts/bench --page web/e2e/bench.mjs
 
 sqlx: ## refresh .sqlx (the checked queries' cache) after a change of a query or a migration
 	@scripts/sqlx

@@ -12,6 +12,9 @@ export async function wire(target) {
       server = createServer((browser) => {
         const far = connect({ host: hostname, port: Number(port), noDelay: true });
         browser.setNoDelay(true);
+        browser.on("data", (chunk) => {
+          if (chunk.includes("/WatchActivity")) browser.isStream = true;
+        });
         for (const [one, other] of [[browser, far], [far, browser]]) {
           sockets.add(one);
           one.pipe(other);
@@ -31,8 +34,8 @@ export async function wire(target) {
   await listen();
   return {
     url: `http://127.0.0.1:${own}`,
-    /** Connections that are open now. */
-    open: () => sockets.size / 2,
+    /** Streams of changes that are open now. */
+    streams: () => [...sockets].filter((socket) => socket.isStream).length,
     cut: async () => {
       const closed = new Promise((resolve) => server.close(resolve));
       for (const socket of sockets) socket.destroy();

@@ -1,6 +1,6 @@
 // A small organization at work, for looking at the page and for journeys: a gateway, groups, boards with agents, tasks in every state.
 import { pathToFileURL } from "node:url";
-import { person } from "./rest.mjs";
+import { person, rest, until } from "./rest.mjs";
 
 const TITLES = [
   "Draft the launch checklist for the autumn release",
@@ -20,6 +20,18 @@ const TITLES = [
   "Translate release notes into German",
   "Measure how long sign-ups wait for the first mail",
 ];
+
+/** REST as an agent, with the token from its files. */
+export async function agent(id) {
+  const token = await until("the agent has its token", async () => {
+    for (const name of ["TOOLS.md", "AGENTS.md"]) {
+      const found = (await (await fetch(`${process.env.GATEWAY_FILES}/${id}/${name}`)).text()).match(/^AUTH_TOKEN=(.+)$/m);
+      if (found) return found[1].trim();
+    }
+    return undefined;
+  });
+  return rest(process.env.MC_URL, { "x-agent-token": token });
+}
 
 /** Makes it; answers what a journey wants to know. */
 export async function seed({ tasks = 26, me = person() } = {}) {
@@ -65,17 +77,17 @@ export async function seed({ tasks = 26, me = person() } = {}) {
   }
   await me.post(`/api/v1/boards/${board.id}/memory`, { content: "Releases go out on Tuesdays, never on Fridays.", tags: ["decision"] });
   await me.post(`/api/v1/boards/${board.id}/memory`, { content: "Good morning. Anything that blocks the launch?", tags: ["chat"] });
-  await me.post(`/api/v1/boards/${board.id}/approvals`, {
+  // Who asks cannot decide: an agent asks.
+  const ada = process.env.GATEWAY_FILES ? await agent(agents[0].id) : undefined;
+  await (ada ?? me).post(`/api/v1/${ada ? "agent/" : ""}boards/${board.id}/approvals`, {
     action_type: "send_email",
-    // Who asks cannot decide: an agent asks.
-    agent_id: agents[0].id,
     task_ids: [made[3].id],
     confidence: 78,
     lead_reasoning: "The mail goes to 4,200 customers; wording was checked by two agents.",
     payload: { reason: "Send the launch mail", subject: "The autumn release is here", recipients: 4200 },
     rubric_scores: { clarity: 85, risk: 40, completeness: 90 },
   });
-  return { gateway, group, boards, board, tags, agents, tasks: made };
+  return { gateway, group, boards, board, tags, agents, ada, tasks: made };
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {

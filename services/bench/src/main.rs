@@ -4,6 +4,7 @@
 //! the public doors, and measures one row after the other. The load generator shares the machine with what it measures.
 
 mod load;
+mod page;
 mod seed;
 mod server;
 mod table;
@@ -35,6 +36,9 @@ struct Arguments {
     /// Watchers of the stream row.
     #[arg(long, env = "BENCH_WATCHERS", default_value_t = 1000)]
     watchers: usize,
+    /// Measure the page in Chromium instead, with this script.
+    #[arg(long)]
+    page: Option<PathBuf>,
 }
 
 #[tokio::main]
@@ -42,6 +46,11 @@ async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let time = Duration::from_secs(arguments.seconds);
     let mut server = Server::start(&arguments.binary).await?;
+    if let Some(script) = &arguments.page {
+        let measured = page::measure(&server, script).await;
+        server.stop().await?;
+        return measured;
+    }
     let mut table = Table::default();
     table.figure(
         "start to ready, PostgreSQL up and migrated",

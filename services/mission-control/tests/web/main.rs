@@ -10,11 +10,16 @@ mod harness;
 use std::{
     path::{Path, PathBuf},
     process::Stdio,
+    sync::Arc,
 };
 
 use harness::{Harness, TOKEN};
 use testkit::gateway::{FakeGateway, Options, Release};
-use tokio::process::Command;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    net::TcpListener,
+    process::Command,
+};
 
 fn web() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -36,8 +41,30 @@ fn journeys() -> Vec<String> {
     names
 }
 
+/// Serves the files that agents were given, as `GET /<agent id>/<name>`: from them a journey learns an agent's token, as the agent does.
+async fn serve_files(gateway: Arc<FakeGateway>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut line = String::new();
+            let _ = BufReader::new(&mut stream).read_line(&mut line).await;
+            let path = line.split(' ').nth(1).unwrap_or_default();
+            let mut parts = path.trim_start_matches('/').split('/');
+            let (agent, name) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+            let body = gateway.file(&format!("mc-{agent}"), name).unwrap_or_default();
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    url
+}
+
 /// A script of the page's folder that knows the constellation and the gateway.
-fn script(name: &str, mc: &Harness, gateway: &FakeGateway) -> Command {
+async fn script(name: &str, mc: &Harness, gateway: &Arc<FakeGateway>) -> Command {
     let mut command = Command::new("node");
     command
         .arg(web().join("e2e").join(name))
@@ -45,6 +72,7 @@ fn script(name: &str, mc: &Harness, gateway: &FakeGateway) -> Command {
         .env("MC_TOKEN", TOKEN)
         .env("GATEWAY_URL", gateway.url())
         .env("GATEWAY_TOKEN", gateway.token())
+        .env("GATEWAY_FILES", serve_files(gateway.clone()).await)
         .stdin(Stdio::null())
         .kill_on_drop(true);
     command
@@ -58,7 +86,7 @@ async fn every_journey_through_the_page_succeeds() {
     }
     let mut failed = Vec::new();
     for name in journeys() {
-        let gateway = FakeGateway::start(Options::release(Release::Latest)).await;
+        let gateway = Arc::new(FakeGateway::start(Options::release(Release::Latest)).await);
         let mc = Harness::start().await;
         let page = mc.nobody().get("/").await.expect(200);
         assert!(
@@ -66,6 +94,7 @@ async fn every_journey_through_the_page_succeeds() {
             "the page is part of the binary: scripts/web build, then build again"
         );
         let output = script("run.mjs", &mc, &gateway)
+            .await
             .arg(&name)
             .output()
             .await
@@ -85,9 +114,13 @@ async fn every_journey_through_the_page_succeeds() {
 
 /// A filled constellation to look at while working on the page, until it is interrupted.
 async fn hold(address: &str) {
-    let gateway = FakeGateway::start(Options::release(Release::Latest)).await;
+    let gateway = Arc::new(FakeGateway::start(Options::release(Release::Latest)).await);
     let mc = Harness::with(|settings| settings.listen = address.parse().expect("an address")).await;
-    let filled = script("seed.mjs", &mc, &gateway).status().await.expect("node runs");
+    let filled = script("seed.mjs", &mc, &gateway)
+        .await
+        .status()
+        .await
+        .expect("node runs");
     assert!(filled.success(), "the data is made");
     println!("{} with the token {TOKEN}", mc.url);
     let _ = tokio::signal::ctrl_c().await;

@@ -1,8 +1,10 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
+import { CustomFieldVisibility } from "@/gen/missioncontrol/board/v1/fields_pb";
 import { type TaskStatus, TaskService } from "@/gen/missioncontrol/board/v1/board_pb";
 import { api } from "@/lib/api";
 import { toTimestamp } from "@/lib/format";
+import { json, jsonBytes } from "@/lib/rest";
 import { useForm } from "@/lib/form";
 import board from "@/texts/en/board";
 import { texts } from "@/texts/catalogue";
@@ -13,6 +15,8 @@ import { toast } from "@/ui/toast";
 import { type BoardData, boardQuery, mergeTask } from "../data";
 import { STATUS_WORDS } from "../filters";
 import { PriorityIcon, priorityName, StatusIcon } from "../marks";
+import { FieldInput } from "./field-input";
+import { useBoardFields } from "./fields";
 import { agentChoices, priorityChoices, STATUS_CHOICES, useDependencyChoices, useTagChoices } from "./choices";
 
 const t = texts("board", board);
@@ -24,7 +28,7 @@ export default function NewTask({ boardId, data, status, onClose, onOpen }: { bo
   const [another, setAnother] = useState(false);
   const tags = useTagChoices();
   const dependencies = useDependencyChoices(data);
-  const blank = { title: "", description: "", status, priority: "medium", assignedAgentId: "", dueAt: "", tagIds: [] as string[], dependsOnTaskIds: [] as string[] };
+  const blank = { title: "", description: "", status, priority: "medium", assignedAgentId: "", dueAt: "", tagIds: [] as string[], dependsOnTaskIds: [] as string[], customFieldValues: {} as Record<string, unknown> };
   const form = useForm({
     initial: blank,
     check: (values) => ({ title: values.title.trim() === "" ? t.titleHint : undefined }),
@@ -39,6 +43,7 @@ export default function NewTask({ boardId, data, status, onClose, onOpen }: { bo
         dueAt: values.dueAt ? toTimestamp(new Date(`${values.dueAt}T12:00`)) : undefined,
         tagIds: values.tagIds,
         dependsOnTaskIds: values.dependsOnTaskIds,
+        customFieldValues: Object.keys(values.customFieldValues).length > 0 ? jsonBytes(values.customFieldValues) : undefined,
       });
       queries.setQueryData(boardQuery(boardId).queryKey, (now) => now && mergeTask(now, task));
       toast({ tone: "ok", title: task.title, action: { label: t.openTask, run: () => onOpen(task.id) } });
@@ -49,6 +54,8 @@ export default function NewTask({ boardId, data, status, onClose, onOpen }: { bo
     },
   });
   const { values } = form;
+  // What every task needs, and what always shows; the rest is filled in beside the task.
+  const fields = useBoardFields(boardId).filter((field) => field.required || field.uiVisibility === CustomFieldVisibility.ALWAYS);
   const assignee = data.agents.find((agent) => agent.id === values.assignedAgentId);
   const chosen = (names: readonly string[], label: string) => (names.length === 0 ? label : names.length === 1 ? names[0] : `${label}: ${names.length}`);
   return (
@@ -101,7 +108,23 @@ export default function NewTask({ boardId, data, status, onClose, onOpen }: { bo
             <input type="date" value={values.dueAt} onChange={(event) => form.set("dueAt", event.target.value)} className="bg-transparent outline-none" />
           </label>
         </div>
-        {["status", "assignedAgentId", "tagIds", "dependsOnTaskIds", "dueAt", "priority"].map((name) => {
+        {fields.length > 0 && (
+          <div className="grid gap-4 sm:grid-cols-2">
+            {fields.map((field) => (
+              <Field key={field.id} label={field.label} hint={field.description} required={field.required} optional={!field.required}>
+                <FieldInput
+                  field={field}
+                  value={values.customFieldValues[field.fieldKey] ?? json(field.defaultValue)}
+                  save={(value) => {
+                    form.set("customFieldValues", { ...values.customFieldValues, [field.fieldKey]: value });
+                    return undefined;
+                  }}
+                />
+              </Field>
+            ))}
+          </div>
+        )}
+        {["customFieldValues", "status", "assignedAgentId", "tagIds", "dependsOnTaskIds", "dueAt", "priority"].map((name) => {
           const error = form.error(name as keyof typeof values);
           return error ? <FormFailure key={name}>{error}</FormFailure> : null;
         })}
