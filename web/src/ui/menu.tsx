@@ -87,7 +87,7 @@ export function Menu({
         aria-haspopup="menu"
         aria-expanded={open}
         aria-controls={open ? id : undefined}
-        className={className}
+        className={cx("relative", className)}
         onClick={() => {
           // The click that closed it by touching the button must not open it again.
           if (Date.now() - closedAt.current > 150) setOpen(true);

@@ -99,7 +99,7 @@ export function Picker({
         aria-haspopup="listbox"
         aria-expanded={open}
         disabled={disabled}
-        className={className}
+        className={cx("relative", className)}
         onClick={() => {
           if (Date.now() - closedAt.current > 150) setOpen(true);
         }}

@@ -162,7 +162,7 @@ function BoardView({ boardId, data }: { boardId: string; data: BoardData }) {
               { value: "list", label: t.listView, icon: <List size={13} aria-hidden /> },
             ]}
           />
-          <Button icon={MessageSquare} aria-pressed={panel === "chat"} onClick={() => toggle("chat")}>
+          <Button icon={MessageSquare} aria-pressed={panel === "chat"} onClick={() => toggle("chat")} className="max-sm:hidden">
             {t.chat}
           </Button>
           <Button icon={Bot} aria-pressed={panel === "agents"} onClick={() => toggle("agents")} className="max-lg:hidden">
@@ -178,6 +178,7 @@ function BoardView({ boardId, data }: { boardId: string; data: BoardData }) {
             align="end"
             className="inline-flex size-8 items-center justify-center rounded-md text-muted hover:bg-hover hover:text-ink"
             items={[
+              { label: t.chat, icon: MessageSquare, run: () => toggle("chat") },
               { label: t.agents, icon: Bot, run: () => toggle("agents") },
               { label: t.memory, icon: Brain, run: () => toggle("memory") },
               { label: t.pause, icon: Pause, separated: true, run: () => setPaused(true) },

@@ -50,7 +50,7 @@ export const Card = memo(function Card({
       draggable={false}
       aria-current={open || undefined}
       className={cx(
-        "block rounded-lg border bg-surface px-3 py-2.5 shadow-card select-none hover:border-line-strong aria-[current]:border-ink",
+        "relative block rounded-lg border bg-surface px-3 py-2.5 shadow-card select-none hover:border-line-strong aria-[current]:border-ink",
         "data-[dragged]:opacity-40 [-webkit-touch-callout:none]",
         touch && "animate-[touched_2.4s_ease-out]",
       )}

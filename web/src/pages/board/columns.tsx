@@ -140,7 +140,7 @@ export function Columns({
       ref={root}
       onKeyDown={keys}
       onClick={click}
-      className="flex h-full gap-3 overflow-x-auto overflow-y-hidden px-4 pt-3 pb-3 max-md:snap-x max-md:snap-mandatory sm:px-6"
+      className="relative flex h-full gap-3 overflow-x-auto overflow-y-hidden px-4 pt-3 pb-3 max-md:snap-x max-md:snap-mandatory sm:px-6"
     >
       <p id="board-keys" className="sr-only">
         {t.dragHint}

@@ -65,7 +65,7 @@ export function Toolbar({
   const statuses = STATUSES.map((status) => ({ value: STATUS_WORDS[status], label: t.status[STATUS_WORDS[status]], mark: <StatusIcon status={status} /> }));
   const active = filterCount(filter);
   return (
-    <div className="flex shrink-0 items-center gap-2 overflow-x-auto border-b px-4 py-2 sm:px-6" role="search" aria-label={t.filters}>
+    <div className="relative flex shrink-0 items-center gap-2 overflow-x-auto border-b px-4 py-2 sm:px-6" role="search" aria-label={t.filters}>
       <div className="relative shrink-0">
         <Search size={14} aria-hidden className="pointer-events-none absolute top-2.25 left-2.5 text-subtle" />
         <Input ref={searchRef} type="search" aria-label={t.filterText} placeholder={t.filterText} value={text} onChange={(event) => setText(event.target.value)} className="w-44 pl-8" />
