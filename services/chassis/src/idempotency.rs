@@ -117,7 +117,7 @@ impl Claim {
 
     /// Keeps what was answered.
     async fn finish(&self, store: &Store, code: Code, answer: &[u8]) -> Result<()> {
-        sqlx::query("UPDATE idempotency SET code = $4, answer = $5 WHERE principal = $1 AND key = $2 AND claim = $3")
+        sqlx::query("UPDATE idempotency SET code = $4, answer = $5, claimed_until = '-infinity' WHERE principal = $1 AND key = $2 AND claim = $3")
             .bind(&self.principal)
             .bind(&self.key)
             .bind(self.id)
@@ -265,7 +265,9 @@ impl Keeper {
                 })));
             }
             let known = sqlx::query(
-                "SELECT fingerprint, code, answer, committed, claimed_until > now() AS running FROM idempotency WHERE principal = $1 AND key = $2",
+                "SELECT fingerprint, code, answer, committed, claimed_until > now() AS running, \
+                   (claimed_until = '-infinity' OR created_at < now() - interval '5 seconds') AS settled \
+                 FROM idempotency WHERE principal = $1 AND key = $2",
             )
             .bind(&principal)
             .bind(&key)
@@ -278,10 +280,13 @@ impl Keeper {
                 )
                 .with("code", "idempotency_key_reused"));
             }
-            if let (Some(code), Some(sealed)) = (
-                known.get::<Option<i32>, _>("code"),
-                known.get::<Option<&[u8]>, _>("answer"),
-            ) {
+            // What the events tell stands in for an answer only once nothing better is to be expected: it lacks secrets that are shown once.
+            if known.get::<bool, _>("settled")
+                && let (Some(code), Some(sealed)) = (
+                    known.get::<Option<i32>, _>("code"),
+                    known.get::<Option<&[u8]>, _>("answer"),
+                )
+            {
                 let answer = self.sealer.open(&place(&principal, &key), sealed)?;
                 return Ok(Begun::Answered(Code::from(code), answer));
             }
