@@ -13,6 +13,7 @@ use crate::{
     observe::{Served, Visit},
 };
 
+mod file;
 pub mod grpc;
 mod health;
 pub mod openapi;

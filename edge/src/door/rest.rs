@@ -13,7 +13,7 @@ use http_body::Body as _;
 use tonic::Status;
 use transcoder::{PathParams, Route};
 
-use super::sse;
+use super::{file, sse};
 use crate::{
     Edge, call,
     fault::{self, Fault},
@@ -91,6 +91,9 @@ async fn answer(
         .call_from(visit, principal, &message, origin)
         .await
         .map_err(|status| refused(&status))?;
+    if route.answers_file() {
+        return file::serve(edge, answered).await.map_err(|status| refused(&status));
+    }
     if route.plan.server_streaming {
         let resumed = resumes(&parts);
         return sse::serve(edge, route, answered, resumed)

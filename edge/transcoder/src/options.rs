@@ -173,4 +173,6 @@ pub(crate) struct Field {
 pub(crate) struct Message {
     #[prost(bool, tag = "1")]
     pub list: bool,
+    #[prost(bool, tag = "2")]
+    pub file: bool,
 }

@@ -80,6 +80,11 @@ impl Route {
         matches!(self.body, Body::Raw(_))
     }
 
+    /// Whether the stream of the method is a file: its messages carry the media type (field 1), the name (field 2) and the bytes (field 3).
+    pub fn answers_file(&self) -> bool {
+        self.plan.server_streaming && self.plan.output.message().file
+    }
+
     /// Encodes the request message, or says everything that is wrong with path, query and body at once.
     ///
     /// `query` is the raw query string, `last_event_id` the header of that name; it fills the field with option `event_id`.

@@ -210,6 +210,10 @@ impl Field {
 }
 
 /// A compiled message.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "these are independent properties of a message"
+)]
 #[derive(Debug)]
 pub(crate) struct Message {
     pub full_name: String,
@@ -224,6 +228,8 @@ pub(crate) struct Message {
     pub written: Vec<(usize, Box<[u8]>)>,
     /// Written as the bare array or map of its only field.
     pub list: bool,
+    /// A stream of it is a file.
+    pub file: bool,
     pub has_required: bool,
     /// Whether a field is write-only: such messages are not echoed in problems.
     pub has_secret: bool,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use async_trait::async_trait;
-use chassis::{Result, Tx, bus::Handler, moment};
+use chassis::{Error, Result, Tx, bus::Handler, moment, seal::Sealer};
 use prost_types::Any;
 use proto::event::v1::Event;
 use serde_json::value::RawValue;
@@ -11,7 +11,11 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use transcoder::Catalog;
 use uuid::Uuid;
 
-use crate::{State, rules};
+use crate::{
+    State, chain,
+    facts::{self, Told},
+    periods, rules,
+};
 
 /// Writes the log and the deliveries.
 pub struct Log(pub State);
@@ -20,17 +24,29 @@ pub struct Log(pub State);
 impl Handler for Log {
     async fn handle(&self, tx: &mut Tx, events: &[Event]) -> Result<()> {
         // Events without an organization (a person signed up) belong to nobody's log.
-        let events: Vec<Entry<'_>> = events
+        let entries: Vec<Entry<'_>> = events
             .iter()
             .filter_map(|event| Entry::of(event, &self.0.context.catalog))
             .collect();
-        if events.is_empty() {
+        if entries.is_empty() {
             return Ok(());
         }
-        append(tx, &events).await?;
-        if deliver(tx, &events).await? > 0 {
+        append(tx, &self.0.sealer, &entries).await?;
+        count(tx, &entries).await?;
+        let told: Vec<Told<'_>> = entries
+            .iter()
+            .map(|entry| Told {
+                event: entry.event,
+                organization: entry.organization,
+                at: entry.created_at,
+            })
+            .collect();
+        facts::follow(tx, &told).await?;
+        if deliver(tx, &entries).await? > 0 {
             tx.wake_on_commit(&self.0.due);
         }
+        // Live views of this process read on.
+        tx.wake_on_commit(self.0.feeds.logged());
         Ok(())
     }
 }
@@ -41,24 +57,77 @@ struct Entry<'a> {
     id: Uuid,
     organization: Uuid,
     created_at: OffsetDateTime,
+    agent_id: Option<Uuid>,
+    task_id: Option<Uuid>,
+    board_id: Option<Uuid>,
+    gateway_id: Option<Uuid>,
+    /// What kind of thing was changed, and which.
+    target: (String, Option<Uuid>),
     before: Option<String>,
     after: Option<String>,
 }
 
 impl<'a> Entry<'a> {
     fn of(event: &'a Event, catalog: &Catalog) -> Option<Self> {
+        let id = |text: &str| Uuid::parse_str(text).ok();
+        let created_at = event
+            .time
+            .as_ref()
+            .and_then(|at| moment(at).ok())
+            .unwrap_or_else(OffsetDateTime::now_utc);
+        let (before, after) = (
+            json(catalog, event.before.as_ref()),
+            json(catalog, event.after.as_ref()),
+        );
+        let own = after.as_deref().or(before.as_deref()).and_then(rules::id_of);
         Some(Self {
             event,
-            id: Uuid::parse_str(&event.id).ok()?,
-            organization: Uuid::parse_str(&event.organization_id).ok()?,
-            created_at: event
-                .time
-                .as_ref()
-                .and_then(|at| moment(at).ok())
-                .unwrap_or_else(OffsetDateTime::now_utc),
-            before: json(catalog, event.before.as_ref()),
-            after: json(catalog, event.after.as_ref()),
+            id: id(&event.id)?,
+            organization: id(&event.organization_id)?,
+            // As the database keeps it: the hash is made of the same.
+            created_at: created_at
+                .replace_microsecond(created_at.microsecond())
+                .unwrap_or(created_at),
+            agent_id: id(&event.agent_id),
+            task_id: id(&event.task_id),
+            board_id: id(&event.board_id),
+            gateway_id: id(&event.gateway_id),
+            target: rules::target(event, own),
+            before,
+            after,
         })
+    }
+
+    fn actor(&self) -> (&str, &str, &str) {
+        self.event
+            .actor
+            .as_ref()
+            .map_or(("", "", ""), |actor| (&actor.kind, &actor.id, &actor.name))
+    }
+
+    /// What the chain protects of it.
+    fn sealed(&self, position: i64) -> chain::Entry<'_> {
+        let (actor_type, actor_id, actor_name) = self.actor();
+        chain::Entry {
+            organization_id: self.organization,
+            position,
+            id: self.id,
+            event_type: &self.event.r#type,
+            message: &self.event.message,
+            actor_type,
+            actor_id,
+            actor_name,
+            agent_id: self.agent_id,
+            task_id: self.task_id,
+            board_id: self.board_id,
+            gateway_id: self.gateway_id,
+            target_type: &self.target.0,
+            target_id: self.target.1,
+            request_id: &self.event.request_id,
+            before: self.before.as_deref(),
+            after: self.after.as_deref(),
+            created_at: self.created_at,
+        }
     }
 }
 
@@ -74,78 +143,153 @@ pub fn json(catalog: &Catalog, any: Option<&Any>) -> Option<String> {
     String::from_utf8(out).ok()
 }
 
-async fn append(tx: &mut Tx, entries: &[Entry<'_>]) -> Result<()> {
-    let mut counts: BTreeMap<Uuid, i64> = BTreeMap::new();
-    for entry in entries {
-        *counts.entry(entry.organization).or_default() += 1;
-    }
-    let organizations: Vec<Uuid> = counts.keys().copied().collect();
-    let numbers: Vec<i64> = counts.values().copied().collect();
+/// Writes the log: gives positions, links each entry to the one before and signs the new end. The rows of the ends are held until the
+/// commit, so that writers of one organization follow each other.
+async fn append(tx: &mut Tx, sealer: &Sealer, entries: &[Entry<'_>]) -> Result<()> {
+    let mut organizations: Vec<Uuid> = entries.iter().map(|entry| entry.organization).collect();
+    organizations.sort_unstable();
+    organizations.dedup();
+    // Made where it is missing, in order; held either way.
     let heads = sqlx::query!(
-        "INSERT INTO activity.heads AS heads (organization_id, position) SELECT * FROM unnest($1::uuid[], $2::bigint[]) \
-         ON CONFLICT (organization_id) DO UPDATE SET position = heads.position + EXCLUDED.position \
-         RETURNING organization_id, position",
-        &organizations,
-        &numbers
+        "INSERT INTO activity.heads AS heads (organization_id, position) SELECT *, 0 FROM unnest($1::uuid[]) \
+         ON CONFLICT (organization_id) DO UPDATE SET position = heads.position \
+         RETURNING organization_id, position, hash, chain_begins",
+        &organizations
     )
     .fetch_all(&mut **tx)
     .await?;
-    let mut next: HashMap<Uuid, i64> = heads
+    let mut heads: HashMap<Uuid, chain::Head> = heads
         .into_iter()
-        .map(|head| (head.organization_id, head.position - counts[&head.organization_id]))
-        .collect();
-    let positions: Vec<i64> = entries
-        .iter()
-        .map(|entry| {
-            let position = next.entry(entry.organization).or_default();
-            *position += 1;
-            *position
+        .map(|head| {
+            let known = head.hash.and_then(|hash| chain::Hash::try_from(hash.as_slice()).ok());
+            let chain_begins = known.and(head.chain_begins).unwrap_or(head.position + 1);
+            let (organization_id, position) = (head.organization_id, head.position);
+            let hash = known.unwrap_or(chain::ORIGIN);
+            (
+                organization_id,
+                chain::Head {
+                    organization_id,
+                    position,
+                    hash,
+                    chain_begins,
+                },
+            )
         })
         .collect();
-    let text = |get: fn(&Event) -> &str| {
-        entries
-            .iter()
-            .map(|entry| get(entry.event).to_owned())
-            .collect::<Vec<String>>()
-    };
-    let id = |get: fn(&Event) -> &str| {
-        entries
-            .iter()
-            .map(|entry| Uuid::parse_str(get(entry.event)).ok())
-            .collect::<Vec<Option<Uuid>>>()
-    };
-    let actor = |get: fn(&proto::event::v1::Actor) -> &str| {
-        entries
-            .iter()
-            .map(|entry| {
-                entry
-                    .event
-                    .actor
-                    .as_ref()
-                    .map(|actor| get(actor).to_owned())
-                    .unwrap_or_default()
-            })
-            .collect::<Vec<String>>()
-    };
+    let (mut positions, mut hashes) = (Vec::with_capacity(entries.len()), Vec::with_capacity(entries.len()));
+    for entry in entries {
+        let Some(head) = heads.get_mut(&entry.organization) else {
+            return Err(Error::internal(anyhow::anyhow!(
+                "the log of {} has no end",
+                entry.organization
+            )));
+        };
+        head.position += 1;
+        head.hash = entry.sealed(head.position).hash(&head.hash);
+        positions.push(head.position);
+        hashes.push(head.hash.to_vec());
+    }
+    let actor = |get: fn(&Entry<'_>) -> String| entries.iter().map(get).collect::<Vec<String>>();
     sqlx::query!(
-        "INSERT INTO activity.events (id, organization_id, position, event_type, message, actor_type, actor_id, actor_name, agent_id, task_id, board_id, gateway_id, request_id, before, after, created_at) \
-         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::uuid[], $10::uuid[], $11::uuid[], $12::uuid[], $13::text[], $14::text[], $15::text[], $16::timestamptz[])",
+        "INSERT INTO activity.events (id, organization_id, position, event_type, message, actor_type, actor_id, actor_name, agent_id, task_id, \
+           board_id, gateway_id, target_type, target_id, request_id, before, after, created_at, hash) \
+         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::uuid[], \
+           $10::uuid[], $11::uuid[], $12::uuid[], $13::text[], $14::uuid[], $15::text[], $16::text[], $17::text[], $18::timestamptz[], $19::bytea[])",
         &entries.iter().map(|entry| entry.id).collect::<Vec<_>>(),
         &entries.iter().map(|entry| entry.organization).collect::<Vec<_>>(),
         &positions,
-        &text(|event| &event.r#type),
-        &text(|event| &event.message),
-        &actor(|actor| &actor.kind),
-        &actor(|actor| &actor.id),
-        &actor(|actor| &actor.name),
-        &id(|event| &event.agent_id) as &[Option<Uuid>],
-        &id(|event| &event.task_id) as &[Option<Uuid>],
-        &id(|event| &event.board_id) as &[Option<Uuid>],
-        &id(|event| &event.gateway_id) as &[Option<Uuid>],
-        &text(|event| &event.request_id),
+        &actor(|entry| entry.event.r#type.clone()),
+        &actor(|entry| entry.event.message.clone()),
+        &actor(|entry| entry.actor().0.to_owned()),
+        &actor(|entry| entry.actor().1.to_owned()),
+        &actor(|entry| entry.actor().2.to_owned()),
+        &entries.iter().map(|entry| entry.agent_id).collect::<Vec<_>>() as &[Option<Uuid>],
+        &entries.iter().map(|entry| entry.task_id).collect::<Vec<_>>() as &[Option<Uuid>],
+        &entries.iter().map(|entry| entry.board_id).collect::<Vec<_>>() as &[Option<Uuid>],
+        &entries.iter().map(|entry| entry.gateway_id).collect::<Vec<_>>() as &[Option<Uuid>],
+        &actor(|entry| entry.target.0.clone()),
+        &entries.iter().map(|entry| entry.target.1).collect::<Vec<_>>() as &[Option<Uuid>],
+        &actor(|entry| entry.event.request_id.clone()),
         &entries.iter().map(|entry| entry.before.clone()).collect::<Vec<_>>() as &[Option<String>],
         &entries.iter().map(|entry| entry.after.clone()).collect::<Vec<_>>() as &[Option<String>],
         &entries.iter().map(|entry| entry.created_at).collect::<Vec<_>>(),
+        &hashes,
+    )
+    .execute(&mut **tx)
+    .await?;
+    let heads: Vec<chain::Head> = heads.into_values().collect();
+    sqlx::query!(
+        "UPDATE activity.heads SET position = now.position, hash = now.hash, chain_begins = now.chain_begins, signature = now.signature, \
+           signed_at = now() \
+         FROM unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::bigint[], $5::bytea[]) AS now (organization_id, position, hash, chain_begins, signature) \
+         WHERE heads.organization_id = now.organization_id",
+        &heads.iter().map(|head| head.organization_id).collect::<Vec<_>>(),
+        &heads.iter().map(|head| head.position).collect::<Vec<_>>(),
+        &heads.iter().map(|head| head.hash.to_vec()).collect::<Vec<_>>(),
+        &heads.iter().map(|head| head.chain_begins).collect::<Vec<_>>(),
+        &heads.iter().map(|head| head.sign(sealer)).collect::<Vec<_>>(),
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Counts the entries: for the totals of lists, and for the share of failures.
+async fn count(tx: &mut Tx, entries: &[Entry<'_>]) -> Result<()> {
+    let mut tallies: BTreeMap<(Uuid, Uuid, &str), i64> = BTreeMap::new();
+    let mut steps: BTreeMap<(Uuid, &str, OffsetDateTime), (i64, i64)> = BTreeMap::new();
+    for entry in entries {
+        let kind = entry.event.r#type.as_str();
+        *tallies
+            .entry((entry.organization, entry.board_id.unwrap_or_default(), kind))
+            .or_default() += 1;
+        if let (Some(board), Some(_)) = (entry.board_id, entry.task_id) {
+            for (step, at) in periods::steps(entry.created_at) {
+                let (total, failed) = steps.entry((board, step, at)).or_default();
+                *total += 1;
+                *failed += i64::from(kind.ends_with("failed"));
+            }
+        }
+    }
+    let (mut organizations, mut boards, mut kinds, mut totals) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for ((organization, board, kind), total) in tallies {
+        organizations.push(organization);
+        boards.push(board);
+        kinds.push(kind.to_owned());
+        totals.push(total);
+    }
+    sqlx::query!(
+        "INSERT INTO activity.tallies AS known (organization_id, board_id, event_type, total) \
+         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[]) \
+         ON CONFLICT (organization_id, board_id, event_type) DO UPDATE SET total = known.total + EXCLUDED.total",
+        &organizations,
+        &boards,
+        &kinds,
+        &totals,
+    )
+    .execute(&mut **tx)
+    .await?;
+    if steps.is_empty() {
+        return Ok(());
+    }
+    let (mut boards, mut names, mut moments, mut totals, mut failures) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for ((board, step, at), (total, failed)) in steps {
+        boards.push(board);
+        names.push(step.to_owned());
+        moments.push(at);
+        totals.push(total);
+        failures.push(failed);
+    }
+    sqlx::query!(
+        "INSERT INTO activity.task_events AS known (board_id, step, at, total, failed) \
+         SELECT * FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::bigint[], $5::bigint[]) \
+         ON CONFLICT (board_id, step, at) DO UPDATE SET total = known.total + EXCLUDED.total, failed = known.failed + EXCLUDED.failed",
+        &boards,
+        &names,
+        &moments,
+        &totals,
+        &failures,
     )
     .execute(&mut **tx)
     .await?;

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use chassis::{Error, Result, bus::Job, message::Page, role::backoff, timestamp};
+use chassis::{Caller, Change, Error, Result, bus::Job, message::Page, role::backoff, timestamp};
 use proto::activity::v1::{Delivery, DeliveryAttempt, DeliveryDetail, DeliveryStatus, ListDeliveriesResponse};
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::State;
+use crate::{State, webhooks};
 
 /// The queue that deliveries are worked from.
 pub const QUEUE: &str = "webhook-delivery";
@@ -127,13 +127,14 @@ pub async fn list(state: &State, webhook: Uuid, status: DeliveryStatus, page: Pa
         DeliveryStatus::Succeeded => Some("succeeded"),
         DeliveryStatus::Failed => Some("failed"),
     };
-    let total = sqlx::query_scalar!("SELECT count(*) AS \"count!\" FROM activity.deliveries WHERE webhook_id = $1 AND ($2::text IS NULL OR status = $2)", webhook, status)
-        .fetch_one(state.store.pool())
-        .await?;
-    let rows = sqlx::query_as!(
-        Row,
-        "SELECT id, webhook_id, event_id, event_type, status, attempts, next_attempt_at, last_status, last_error, created_at, delivered_at \
-         FROM activity.deliveries WHERE webhook_id = $1 AND ($2::text IS NULL OR status = $2) ORDER BY created_at DESC, id DESC LIMIT $3 OFFSET $4",
+    // One statement: what is counted is what is shown.
+    let rows = sqlx::query!(
+        "SELECT d.id AS \"id?\", d.webhook_id AS \"webhook_id?\", d.event_id AS \"event_id?\", d.event_type AS \"event_type?\", \
+           d.status AS \"status?\", d.attempts AS \"attempts?\", d.next_attempt_at, d.last_status, d.last_error, \
+           d.created_at AS \"created_at?\", d.delivered_at, (SELECT count(*) FROM activity.deliveries c WHERE c.webhook_id = $1 AND ($2::text IS NULL OR c.status = $2)) AS \"total!\" \
+         FROM (SELECT) one LEFT JOIN LATERAL ( \
+           SELECT * FROM activity.deliveries d WHERE d.webhook_id = $1 AND ($2::text IS NULL OR d.status = $2) \
+           ORDER BY d.created_at DESC, d.id DESC LIMIT $3 OFFSET $4) d ON true ORDER BY d.created_at DESC, d.id DESC",
         webhook,
         status,
         i64::from(page.limit),
@@ -141,8 +142,24 @@ pub async fn list(state: &State, webhook: Uuid, status: DeliveryStatus, page: Pa
     )
     .fetch_all(state.store.pool())
     .await?;
+    let total = rows.first().map_or(0, |row| row.total);
+    let rows = rows.into_iter().filter_map(|row| {
+        Some(Row {
+            id: row.id?,
+            webhook_id: row.webhook_id?,
+            event_id: row.event_id?,
+            event_type: row.event_type?,
+            status: row.status?,
+            attempts: row.attempts?,
+            next_attempt_at: row.next_attempt_at,
+            last_status: row.last_status,
+            last_error: row.last_error,
+            created_at: row.created_at?,
+            delivered_at: row.delivered_at,
+        })
+    });
     Ok(ListDeliveriesResponse {
-        items: rows.into_iter().map(Into::into).collect(),
+        items: rows.map(Into::into).collect(),
         total: i32::try_from(total).unwrap_or(i32::MAX),
         limit: page.limit,
         offset: page.offset,
@@ -185,18 +202,37 @@ pub async fn detail(state: &State, webhook: Uuid, id: Uuid) -> Result<DeliveryDe
 }
 
 /// Begins the schedule of a delivery anew, now.
-pub async fn again(state: &State, webhook: Uuid, id: Uuid) -> Result<Delivery> {
-    let row = sqlx::query_as!(
+pub async fn again(state: &State, caller: &Caller, webhook: &webhooks::Row, id: Uuid) -> Result<Delivery> {
+    let mut tx = state.store.begin().await?;
+    let before = sqlx::query_as!(
         Row,
-        "UPDATE activity.deliveries SET status = 'pending', next_attempt_at = now(), claimed_until = NULL, schedule_from = attempts, delivered_at = NULL \
-         WHERE id = $1 AND webhook_id = $2 \
-         RETURNING id, webhook_id, event_id, event_type, status, attempts, next_attempt_at, last_status, last_error, created_at, delivered_at",
+        "SELECT id, webhook_id, event_id, event_type, status, attempts, next_attempt_at, last_status, last_error, created_at, delivered_at \
+         FROM activity.deliveries WHERE id = $1 AND webhook_id = $2 FOR UPDATE",
         id,
-        webhook
+        webhook.id
     )
-    .fetch_optional(state.store.pool())
+    .fetch_optional(&mut *tx)
     .await?
     .ok_or_else(|| Error::not_found("Delivery not found"))?;
-    state.due.notify_one();
-    Ok(row.into())
+    let after = sqlx::query_as!(
+        Row,
+        "UPDATE activity.deliveries SET status = 'pending', next_attempt_at = now(), claimed_until = NULL, schedule_from = attempts, delivered_at = NULL \
+         WHERE id = $1 \
+         RETURNING id, webhook_id, event_id, event_type, status, attempts, next_attempt_at, last_status, last_error, created_at, delivered_at",
+        id
+    )
+    .fetch_one(&mut *tx)
+    .await?;
+    let (before, after) = (Delivery::from(before), Delivery::from(after));
+    let change = Change::new("webhook.redelivered", webhook.organization_id)
+        .message(format!(
+            "Delivery of {} to {} asked for again.",
+            after.event_type, webhook.url
+        ))
+        .before(&before)
+        .after(&after);
+    tx.record(caller, change).await?;
+    tx.wake_on_commit(&state.due);
+    tx.commit().await?;
+    Ok(after)
 }

@@ -1,11 +1,22 @@
 //! The activity role: the log of everything that happened, live feeds of it, and outbound webhooks.
 
+pub mod audit;
+mod chain;
 mod consumers;
 mod deliveries;
 mod events;
+mod facts;
+mod feeds;
+mod inbox;
+mod log;
+mod metrics;
+mod periods;
 mod rules;
 mod sender;
+mod view;
 mod webhooks;
+
+pub use facts::rebuild;
 
 use std::sync::Arc;
 
@@ -15,7 +26,9 @@ use chassis::{
     seal::Sealer,
 };
 use proto::activity::v1::{
-    activity_service_server::ActivityServiceServer, webhook_service_server::WebhookServiceServer,
+    activity_service_server::ActivityServiceServer, audit_service_server::AuditServiceServer,
+    inbox_service_server::InboxServiceServer, metrics_service_server::MetricsServiceServer,
+    webhook_service_server::WebhookServiceServer,
 };
 use sqlx::migrate::Migrator;
 use tokio::sync::Notify;
@@ -39,6 +52,8 @@ struct State {
     sealer: Sealer,
     /// Tells the scheduler that there may be a delivery to send.
     due: Arc<Notify>,
+    /// The log, live.
+    feeds: feeds::Feeds,
 }
 
 /// The role.
@@ -49,12 +64,17 @@ pub fn role(context: &Context) -> Result<Role> {
         store: store.clone(),
         sealer: context.sealer.clone(),
         due: Arc::default(),
+        feeds: feeds::Feeds::new(store.clone(), context.bus.clone(), context.stop.clone()),
     };
+    let feeds = state.feeds.clone();
     let sender = Arc::new(sender::Sender::new(state.clone())?);
     let scheduler = state.clone();
     Ok(Role::new("activity")
         .store(context, &store)
         .service(ActivityServiceServer::new(events::Activity(state.clone())))
+        .service(AuditServiceServer::new(audit::Audit(state.clone())))
+        .service(InboxServiceServer::new(inbox::Inboxes(state.clone())))
+        .service(MetricsServiceServer::new(metrics::Metrics(state.clone())))
         .service(WebhookServiceServer::new(webhooks::Webhooks(state.clone())))
         .consumer(
             context,
@@ -82,6 +102,7 @@ pub fn role(context: &Context) -> Result<Role> {
                 handler: sender,
             },
         )
+        .task("log-feeds", move |stop| feeds.clone().run(stop))
         .task("webhook-scheduler", move |stop| {
             deliveries::schedule(scheduler.clone(), stop)
         }))

@@ -1,11 +1,17 @@
 //! Pure decisions: which events a subscription gets, when a delivery is tried again, which page shows an event.
 
-use std::{collections::HashMap, time::Duration};
+use std::{borrow::Cow, collections::HashMap, time::Duration};
 
+use chassis::Error;
 use proto::event::v1::Event;
+use serde::Deserialize;
+use uuid::Uuid;
 
 /// Attempts whose answer is in this range succeed.
 pub const SUCCESS: std::ops::Range<u16> = 200..300;
+
+/// The kind of event that says that a delivery was given up. It is not delivered: an endpoint that is away would be told of it for ever.
+pub const GIVEN_UP: &str = "webhook.delivery_failed";
 
 /// Whether a subscription to these kinds of events (all when empty), perhaps of one board, gets an event.
 pub fn subscribes(event_types: &[String], board: Option<&str>, event: &Event) -> bool {
@@ -13,7 +19,7 @@ pub fn subscribes(event_types: &[String], board: Option<&str>, event: &Event) ->
         || event_types
             .iter()
             .any(|wanted| chassis::bus::matches(wanted, &event.r#type));
-    kind && board.is_none_or(|board| board == event.board_id)
+    kind && event.r#type != GIVEN_UP && board.is_none_or(|board| board == event.board_id)
 }
 
 /// Whether a word names events: `task.created`, `task.*` or `#`.
@@ -23,6 +29,78 @@ pub fn is_event_type(text: &str) -> bool {
         || text
             .split_once('.')
             .is_some_and(|(subject, verb)| word(subject) && (verb == "*" || verb.split('.').all(word)))
+}
+
+/// The `id` of a resource as REST shows it.
+pub fn id_of(json: &str) -> Option<Uuid> {
+    #[derive(Deserialize)]
+    struct Resource<'a> {
+        #[serde(borrow, default)]
+        id: Option<Cow<'a, str>>,
+    }
+    let resource: Resource<'_> = serde_json::from_str(json).ok()?;
+    Uuid::parse_str(&resource.id?).ok()
+}
+
+/// What kind of thing an event changed, and which one: `own` is the id that the resource itself shows.
+pub fn target(event: &Event, own: Option<Uuid>) -> (String, Option<Uuid>) {
+    let subject = event.r#type.split('.').next().unwrap_or_default();
+    let named = match subject {
+        "task" => &event.task_id,
+        "agent" => &event.agent_id,
+        "gateway" => &event.gateway_id,
+        "board" => &event.board_id,
+        "organization" => &event.organization_id,
+        _ => "",
+    };
+    // A comment or a connection belongs to the thing that the event names.
+    (subject.to_owned(), Uuid::parse_str(named).ok().or(own))
+}
+
+/// A list of kinds of events as statements take it: names, and beginnings of names as patterns of LIKE. Everything is no list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kinds {
+    /// `task.created`.
+    pub exact: Vec<String>,
+    /// `task.%` of `task.*`.
+    pub patterns: Vec<String>,
+}
+
+impl Kinds {
+    /// Reads a list; the error names what is no kind. `#` means every kind and makes the list empty.
+    pub fn of(field: &str, names: &[String]) -> Result<Self, Error> {
+        let mut kinds = Self::default();
+        for name in names.iter().map(|name| name.trim()).filter(|name| !name.is_empty()) {
+            match name.strip_suffix(".*") {
+                _ if name == "#" => return Ok(Self::default()),
+                Some(subject) if is_event_type(name) => {
+                    kinds.patterns.push(format!("{}.%", subject.replace('_', "\\_")));
+                }
+                None if is_event_type(name) => kinds.exact.push(name.to_owned()),
+                _ => {
+                    return Err(Error::invalid(
+                        field,
+                        format!("`{name}` is no kind of event: write task.created or task.*"),
+                    ));
+                }
+            }
+        }
+        Ok(kinds)
+    }
+
+    /// Whether nothing is listed.
+    pub fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.patterns.is_empty()
+    }
+
+    /// Whether a kind is listed.
+    pub fn has(&self, kind: &str) -> bool {
+        self.exact.iter().any(|name| name == kind)
+            || self
+                .patterns
+                .iter()
+                .any(|pattern| kind.starts_with(&pattern.trim_end_matches('%').replace("\\_", "_")))
+    }
 }
 
 /// `5s,5m,2h` as durations.
@@ -85,7 +163,7 @@ pub fn route(
     id: &str,
     board: Option<&str>,
     task: Option<&str>,
-    created_at: &str,
+    created_at: impl FnOnce() -> String,
 ) -> (&'static str, HashMap<String, String>) {
     let mut parameters = HashMap::new();
     let mut put = |key: &str, value: &str| {
@@ -94,7 +172,7 @@ pub fn route(
     let Some(board) = board else {
         put("eventId", id);
         put("eventType", event_type);
-        put("createdAt", created_at);
+        put("createdAt", &created_at());
         if let Some(task) = task {
             put("taskId", task);
         }
@@ -145,6 +223,10 @@ mod tests {
             &event("task.created", "a")
         ));
         assert!(
+            !subscribes(&[], None, &event(GIVEN_UP, "")),
+            "failures are not delivered"
+        );
+        assert!(
             !subscribes(&types(&["task.*"]), None, &event("tasks.created", "a")),
             "a subject is a whole word"
         );
@@ -166,6 +248,45 @@ mod tests {
         ] {
             assert!(!is_event_type(bad), "{bad}");
         }
+    }
+
+    #[test]
+    fn lists_of_kinds_are_read() {
+        let names = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let kinds = Kinds::of("kinds", &names(&["task.created", " board.*", "", "lead_x.*"])).unwrap();
+        assert_eq!(kinds.exact, ["task.created"]);
+        assert_eq!(kinds.patterns, ["board.%", "lead\\_x.%"]);
+        for (kind, listed) in [
+            ("task.created", true),
+            ("task.updated", false),
+            ("board.updated", true),
+            ("boards.updated", false),
+            ("lead_x.y", true),
+        ] {
+            assert_eq!(kinds.has(kind), listed, "{kind}");
+        }
+        assert!(Kinds::of("kinds", &names(&["task.created", "#"])).unwrap().is_empty());
+        for bad in ["task", "Task.created", "*", "task.%"] {
+            assert!(Kinds::of("kinds", &names(&[bad])).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_target_is_what_the_event_is_about() {
+        let (task, own) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let comment = Event {
+            task_id: task.to_string(),
+            ..event("task.comment", "")
+        };
+        assert_eq!(target(&comment, Some(own)), ("task".to_owned(), Some(task)));
+        assert_eq!(
+            target(&event("tag.created", ""), Some(own)),
+            ("tag".to_owned(), Some(own))
+        );
+        assert_eq!(target(&event("tag.created", ""), None), ("tag".to_owned(), None));
+        let json = format!("{{\"name\": \"x\", \"id\": \"{own}\", \"tags\": [1]}}");
+        assert_eq!(id_of(&json), Some(own));
+        assert_eq!((id_of("{}"), id_of("{\"id\": 7}"), id_of("[]")), (None, None, None));
     }
 
     #[test]
@@ -195,16 +316,19 @@ mod tests {
 
     #[test]
     fn events_lead_to_the_page_that_shows_them() {
-        let (name, parameters) = route("task.comment", "e", Some("b"), Some("t"), "now");
+        let (name, parameters) = route("task.comment", "e", Some("b"), Some("t"), || "now".into());
         assert_eq!(
             (name, parameters["commentId"].as_str(), parameters["taskId"].as_str()),
             ("board", "e", "t")
         );
         assert_eq!(
-            route("approval.created", "e", Some("b"), Some("t"), "now").0,
+            route("approval.created", "e", Some("b"), Some("t"), || "now".into()).0,
             "board.approvals"
         );
-        assert_eq!(route("board.updated", "e", Some("b"), None, "now").1["panel"], "chat");
-        assert_eq!(route("gateway.created", "e", None, None, "now").0, "activity");
+        assert_eq!(
+            route("board.updated", "e", Some("b"), None, || "now".into()).1["panel"],
+            "chat"
+        );
+        assert_eq!(route("gateway.created", "e", None, None, || "now".into()).0, "activity");
     }
 }

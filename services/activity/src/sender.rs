@@ -152,6 +152,15 @@ impl Sender {
         )
         .execute(&mut *tx)
         .await?;
+        if matches!(outcome, Outcome::Failed | Outcome::Gone) {
+            // Tells whoever looks after the subscription; never sent to subscriptions itself.
+            let organization = webhook.organization_id;
+            let caller = Caller::service(&self.state.context.signer, "activity", Some(organization));
+            let error = attempt.error.as_deref().unwrap_or("The endpoint did not take it.");
+            let change = Change::new(rules::GIVEN_UP, organization)
+                .message(format!("A delivery to {} was given up: {error}", webhook.url));
+            tx.record(&caller, change).await?;
+        }
         if outcome == Outcome::Gone {
             let reason = "The endpoint answered 410 Gone.";
             let disabled = sqlx::query_as!(

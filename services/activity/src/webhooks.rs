@@ -354,14 +354,14 @@ impl WebhookService for Webhooks {
     }
 
     async fn redeliver(&self, request: Request<RedeliverRequest>) -> Result<Response<Delivery>, Status> {
-        let organization = Caller::of(&request)?.organization()?;
+        let caller = Caller::of(&request)?;
         let request = request.into_inner();
-        let webhook = self.find(organization, uuid_of(&request.webhook_id)?).await?;
+        let webhook = self.find(caller.organization()?, uuid_of(&request.webhook_id)?).await?;
         if !webhook.enabled {
             return Err(Error::precondition("The webhook is disabled; enable it before delivering again.").into());
         }
         Ok(Response::new(
-            deliveries::again(&self.0, webhook.id, uuid_of(&request.delivery_id)?).await?,
+            deliveries::again(&self.0, &caller, &webhook, uuid_of(&request.delivery_id)?).await?,
         ))
     }
 }

@@ -1,30 +1,33 @@
 //! Approvals of a board: list, ask, decide, watch.
 
-use std::pin::Pin;
+use std::{pin::Pin, sync::Arc};
 
 use chassis::{
     Caller, Error, Result, Store,
     identity::{optional_uuid, uuid_of},
-    live::{Feed, Start},
+    live::{Feed, Start, now_position},
     message::Page,
     outbox::unpack,
 };
 use futures::{Stream, StreamExt};
 use proto::{
     approval::v1::{
-        Approval, ApprovalEvent, ApprovalStatus, CreateApprovalRequest, ListApprovalsRequest, ListApprovalsResponse,
-        UpdateApprovalRequest, WatchApprovalsRequest, approval_service_server::ApprovalService,
+        AllApprovalsEvent, Approval, ApprovalEvent, ApprovalStatus, CreateApprovalRequest, DecideApprovalsRequest,
+        DecideApprovalsResponse, ListAllApprovalsRequest, ListAllApprovalsResponse, ListApprovalsRequest,
+        ListApprovalsResponse, UpdateApprovalRequest, WatchAllApprovalsRequest, WatchApprovalsRequest,
+        approval_service_server::ApprovalService,
     },
     event::v1::Event,
 };
 use serde_json::{Map, Value, json};
-use time::OffsetDateTime;
+use tokio::sync::Notify;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use crate::{
-    boards::Boards,
-    rows::{self, Row},
+    boards::{Boards, Facts},
+    decide::Decision,
+    rows::{self, Row, select_approvals},
     rules::{self, Verdict},
 };
 
@@ -33,6 +36,8 @@ pub struct Approvals {
     pub store: Store,
     pub boards: Boards,
     pub feed: Feed,
+    /// Tells the loop that ends what nobody decides that there is more to end.
+    pub due: Arc<Notify>,
 }
 
 #[tonic::async_trait]
@@ -56,9 +61,9 @@ impl ApprovalService for Approvals {
         let caller = Caller::of(&request)?;
         let request = request.into_inner();
         let board = uuid_of(&request.board_id)?;
-        let organization = self.boards.organization_now(&caller, board).await?;
-        caller.may_write_board(organization, board)?;
-        Ok(Response::new(self.create(&caller, organization, board, request).await?))
+        let facts = self.boards.now(&caller, board).await?;
+        caller.may_write_board(facts.organization, board)?;
+        Ok(Response::new(self.create(&caller, &facts, board, request).await?))
     }
 
     async fn update_approval(&self, request: Request<UpdateApprovalRequest>) -> Result<Response<Approval>, Status> {
@@ -70,6 +75,32 @@ impl ApprovalService for Approvals {
         Ok(Response::new(self.decide(&caller, board, &request).await?))
     }
 
+    async fn list_all_approvals(
+        &self,
+        request: Request<ListAllApprovalsRequest>,
+    ) -> Result<Response<ListAllApprovalsResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(self.list_all(&caller, &request.into_inner()).await?))
+    }
+
+    async fn decide_approvals(
+        &self,
+        request: Request<DecideApprovalsRequest>,
+    ) -> Result<Response<DecideApprovalsResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(self.decide_all(&caller, &request.into_inner()).await?))
+    }
+
+    type WatchAllApprovalsStream = Pin<Box<dyn Stream<Item = Result<AllApprovalsEvent, Status>> + Send>>;
+
+    async fn watch_all_approvals(
+        &self,
+        request: Request<WatchAllApprovalsRequest>,
+    ) -> Result<Response<Self::WatchAllApprovalsStream>, Status> {
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(self.watch_all(&caller, &request.into_inner()).await?))
+    }
+
     type WatchApprovalsStream = Pin<Box<dyn Stream<Item = Result<ApprovalEvent, Status>> + Send>>;
 
     async fn watch_approvals(
@@ -79,7 +110,11 @@ impl ApprovalService for Approvals {
         let caller = Caller::of(&request)?;
         let request = request.into_inner();
         let board = self.readable(&caller, &request.board_id).await?.to_string();
-        let start = Start::of(request.since.as_deref(), request.resume_token.as_deref())?;
+        // From here on, not from when the stream is first polled: what happens meanwhile is not missed.
+        let start = match Start::of(request.since.as_deref(), request.resume_token.as_deref())? {
+            Start::Now => Start::After(now_position(&self.store).await?),
+            start => start,
+        };
         let events = self
             .feed
             .watch(start, move |event: &Event| {
@@ -100,14 +135,9 @@ impl Approvals {
     }
 
     async fn page(&self, board: Uuid, status: Option<&str>, page: Page) -> Result<ListApprovalsResponse> {
-        let rows = sqlx::query_as!(
-            Row,
-            r#"SELECT a.id, a.organization_id, a.board_id, a.action_type, a.payload::text, a.confidence, a.rubric_scores::text, a.status, a.agent_id,
-                      a.requested_by_user_id, a.created_at, a.resolved_at, a.resolved_by_user_id, a.resolved_by_name, a.decision_reason,
-                      ARRAY(SELECT l.task_id FROM approval.links l WHERE l.approval_id = a.id ORDER BY l.position) AS "task_ids!",
-                      ARRAY(SELECT l.title FROM approval.links l WHERE l.approval_id = a.id ORDER BY l.position) AS "titles!"
-               FROM approval.approvals a WHERE a.board_id = $1 AND ($2::text IS NULL OR a.status = $2)
-               ORDER BY a.created_at DESC, a.id DESC LIMIT $3 OFFSET $4"#,
+        let rows = select_approvals!(
+            "approval.approvals a",
+            "WHERE a.board_id = $1 AND ($2::text IS NULL OR a.status = $2) ORDER BY a.created_at DESC, a.id DESC LIMIT $3 OFFSET $4",
             board,
             status,
             i64::from(page.limit),
@@ -133,10 +163,11 @@ impl Approvals {
     async fn create(
         &self,
         caller: &Caller,
-        organization: Uuid,
+        facts: &Facts,
         board: Uuid,
         request: CreateApprovalRequest,
     ) -> Result<Approval> {
+        let organization = facts.organization;
         if !matches!(request.status(), ApprovalStatus::Unspecified | ApprovalStatus::Pending) {
             return Err(Error::unprocessable(
                 "A request is not a decision: leave status out, a member of the board decides.",
@@ -151,6 +182,7 @@ impl Approvals {
             self.boards.check_agent(caller, organization, board, agent).await?;
         }
         let titles = self.boards.titles(caller, organization, board, &asked.tasks).await?;
+        let created_at = rows::now();
         let row = Row {
             id: Uuid::now_v7(),
             organization_id: organization,
@@ -162,11 +194,14 @@ impl Approvals {
             status: rules::word(ApprovalStatus::Pending).to_owned(),
             agent_id: agent,
             requested_by_user_id: caller.user_id().ok(),
-            created_at: now(),
+            created_at,
             resolved_at: None,
             resolved_by_user_id: None,
             resolved_by_name: None,
             decision_reason: None,
+            expires_at: facts.wait.map(|wait| created_at + wait),
+            expired: false,
+            requested_by_name: Some(caller.principal()?.name.clone()).filter(|name| !name.is_empty()),
             task_ids: asked.tasks,
             titles,
         };
@@ -177,8 +212,8 @@ impl Approvals {
         let linked = sqlx::query_scalar!(
             r#"WITH created AS (
                    INSERT INTO approval.approvals (id, organization_id, board_id, action_type, payload, confidence, rubric_scores, agent_id,
-                                                   requested_by_user_id, created_at)
-                   VALUES ($1, $2, $3, $4, $5::text::json, $6, $7::text::json, $8, $9, $10) RETURNING id, status
+                                                   requested_by_user_id, created_at, expires_at, requested_by_name)
+                   VALUES ($1, $2, $3, $4, $5::text::json, $6, $7::text::json, $8, $9, $10, $13, $14) RETURNING id, status
                ), linked AS (
                    INSERT INTO approval.links (approval_id, task_id, position, title, status)
                    SELECT created.id, named.task_id, named.position, named.title, created.status
@@ -198,7 +233,9 @@ impl Approvals {
             row.requested_by_user_id,
             row.created_at,
             &row.task_ids,
-            &row.titles
+            &row.titles,
+            row.expires_at,
+            row.requested_by_name
         )
         .fetch_one(&mut *tx)
         .await?;
@@ -207,6 +244,9 @@ impl Approvals {
         }
         let message = format!("Approval {} requested.", row.action_type);
         let approval = rows::record(&mut tx, caller, "approval.created", message, None, &row).await?;
+        if row.expires_at.is_some() {
+            tx.wake_on_commit(&self.due);
+        }
         tx.commit().await?;
         Ok(approval)
     }
@@ -234,25 +274,10 @@ impl Approvals {
         if rules::decide(&row.standing(), by, wanted)? == Verdict::Unchanged {
             return Ok(before);
         }
-        let word = rules::word(wanted);
-        row.status = word.to_owned();
-        row.resolved_at = Some(now());
-        row.resolved_by_user_id = Some(by);
-        row.resolved_by_name = Some(caller.principal()?.name.clone());
-        row.decision_reason = reason.map(str::to_owned);
-        sqlx::query!(
-            "UPDATE approval.approvals \
-             SET status = $2, resolved_at = $3, resolved_by_user_id = $4, resolved_by_name = $5, decision_reason = $6 WHERE id = $1",
-            id,
-            row.status,
-            row.resolved_at,
-            row.resolved_by_user_id,
-            row.resolved_by_name,
-            row.decision_reason
-        )
-        .execute(&mut *tx)
-        .await?;
-        let message = format!("Approval {} {word}.", row.action_type);
+        let decision = Decision::of(caller, wanted, reason)?;
+        decision.apply(&mut row);
+        rows::resolve(&mut tx, std::slice::from_ref(&row)).await?;
+        let message = format!("Approval {} {}.", row.action_type, row.status);
         let approval = rows::record(&mut tx, caller, "approval.resolved", message, Some(&before), &row).await?;
         tx.commit().await?;
         Ok(approval)
@@ -308,14 +333,8 @@ async fn conflicts(tx: &mut chassis::Tx, row: &Row) -> Result<Error> {
     Ok(Error::conflict("Each task can have only one pending approval.").with("conflicts", conflicts))
 }
 
-/// Now, in the precision that the database keeps.
-fn now() -> OffsetDateTime {
-    let now = OffsetDateTime::now_utc();
-    now.replace_microsecond(now.microsecond()).unwrap_or(now)
-}
-
 /// An event of the change log as watchers get it.
-fn told(event: &Event) -> ApprovalEvent {
+pub fn told(event: &Event) -> ApprovalEvent {
     let after = unpack::<Approval>(event.after.as_ref());
     let deleted = after
         .is_none()

@@ -6,7 +6,10 @@ use chassis::{Caller, Error, Result, channel::Peers, identity::uuid_of};
 use moka::future::Cache;
 use proto::{
     agent::v1::{LookupAgentsRequest, agent_directory_service_client::AgentDirectoryServiceClient},
-    board::v1::{LookupBoardRequest, LookupTasksRequest, board_directory_service_client::BoardDirectoryServiceClient},
+    board::v1::{
+        LookupBoardRequest, LookupBoardsRequest, LookupTasksRequest,
+        board_directory_service_client::BoardDirectoryServiceClient,
+    },
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -16,7 +19,16 @@ const REMEMBERED: Duration = Duration::from_secs(30);
 /// Boards remembered at once.
 const CAPACITY: u64 = 10_000;
 
+/// What of a board its approvals need.
+pub struct Facts {
+    /// Its organization.
+    pub organization: Uuid,
+    /// How long its approvals wait; `None`: for ever.
+    pub wait: Option<Duration>,
+}
+
 /// Asks the board and agent services.
+#[derive(Clone)]
 pub struct Boards {
     peers: Peers,
     organizations: Cache<Uuid, Uuid>,
@@ -35,12 +47,12 @@ impl Boards {
     pub async fn organization(&self, caller: &Caller, board: Uuid) -> Result<Uuid> {
         match self.organizations.get(&board).await {
             Some(organization) => Ok(organization),
-            None => self.organization_now(caller, board).await,
+            None => Ok(self.now(caller, board).await?.organization),
         }
     }
 
-    /// The organization of a board that exists now, for writing.
-    pub async fn organization_now(&self, caller: &Caller, board: Uuid) -> Result<Uuid> {
+    /// A board that exists now, for writing.
+    pub async fn now(&self, caller: &Caller, board: Uuid) -> Result<Facts> {
         let peer = self.peers.as_service("board", None, Some(caller));
         let found = BoardDirectoryServiceClient::new(peer)
             .lookup_board(LookupBoardRequest {
@@ -50,7 +62,27 @@ impl Boards {
             .into_inner();
         let organization = uuid_of(&found.organization_id)?;
         self.organizations.insert(board, organization).await;
-        Ok(organization)
+        let wait = found
+            .approval_ttl_seconds
+            .and_then(|seconds| u64::try_from(seconds).ok())
+            .map(Duration::from_secs);
+        Ok(Facts { organization, wait })
+    }
+
+    /// The names of boards by id, of those that exist.
+    pub async fn names(&self, caller: &Caller, organization: Uuid, boards: &[Uuid]) -> Result<HashMap<String, String>> {
+        if boards.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let peer = self.peers.as_service("board", Some(organization), Some(caller));
+        let request = LookupBoardsRequest {
+            board_ids: boards.iter().map(Uuid::to_string).collect(),
+        };
+        let found = BoardDirectoryServiceClient::new(peer)
+            .lookup_boards(request)
+            .await?
+            .into_inner();
+        Ok(found.boards.into_iter().map(|board| (board.id, board.name)).collect())
     }
 
     /// The titles of tasks, in their order; an error that lists those which the board does not have.

@@ -39,11 +39,12 @@ impl Handler for BoardChanges {
     async fn handle(&self, tx: &mut Tx, events: &[Event]) -> Result<()> {
         let mut titles = BTreeMap::new();
         let mut deleted: BTreeMap<Uuid, &Event> = BTreeMap::new();
-        let (mut boards, mut organizations) = (Vec::new(), Vec::new());
+        let mut boards: BTreeMap<Uuid, &Event> = BTreeMap::new();
+        let mut organizations = Vec::new();
         for event in events {
             match event.r#type.as_str() {
                 "task.deleted" => deleted.extend(Uuid::parse_str(&event.task_id).ok().map(|task| (task, event))),
-                "board.deleted" => boards.extend(Uuid::parse_str(&event.board_id)),
+                "board.deleted" => boards.extend(Uuid::parse_str(&event.board_id).ok().map(|board| (board, event))),
                 "organization.deleted" => organizations.extend(Uuid::parse_str(&event.organization_id)),
                 _ => {
                     if let Some(task) = unpack::<Task>(event.after.as_ref())
@@ -54,10 +55,12 @@ impl Handler for BoardChanges {
                 }
             }
         }
-        if !boards.is_empty() || !organizations.is_empty() {
+        if !boards.is_empty() {
+            self.remove_boards(tx, &boards).await?;
+        }
+        if !organizations.is_empty() {
             sqlx::query!(
-                "DELETE FROM approval.approvals WHERE board_id = ANY($1) OR organization_id = ANY($2)",
-                &boards,
+                "DELETE FROM approval.approvals WHERE organization_id = ANY($1)",
                 &organizations
             )
             .execute(&mut **tx)
@@ -82,6 +85,29 @@ impl Handler for BoardChanges {
 }
 
 impl BoardChanges {
+    /// Ends everything on boards that are gone. What still waited there is told of, so that nobody counts it any more.
+    async fn remove_boards(&self, tx: &mut Tx, boards: &BTreeMap<Uuid, &Event>) -> Result<()> {
+        let ids: Vec<Uuid> = boards.keys().copied().collect();
+        rows::lock_boards(tx, &ids).await?;
+        let waiting = sqlx::query_scalar!(
+            "SELECT id FROM approval.approvals WHERE board_id = ANY($1) AND status = 'pending'",
+            &ids
+        )
+        .fetch_all(&mut **tx)
+        .await?;
+        let waiting = rows::hold(tx, &waiting).await?;
+        sqlx::query!("DELETE FROM approval.approvals WHERE board_id = ANY($1)", &ids)
+            .execute(&mut **tx)
+            .await?;
+        for row in waiting {
+            if let Some(cause) = boards.get(&row.board_id) {
+                let caller = self.because_of(cause, &row);
+                self.tell_deletion(tx, &caller, &row, "board").await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Takes deleted tasks out of approvals; an approval without any task left is deleted.
     async fn unlink(&self, tx: &mut Tx, deleted: &BTreeMap<Uuid, &Event>) -> Result<()> {
         let tasks: Vec<Uuid> = deleted.keys().copied().collect();
@@ -118,7 +144,7 @@ impl BoardChanges {
             };
             let caller = self.because_of(cause, &row);
             if emptied.contains(&row.id) {
-                self.tell_deletion(tx, &caller, &row).await?;
+                self.tell_deletion(tx, &caller, &row, "task").await?;
             } else {
                 let was = Approval::from(&row);
                 let (task_ids, titles) = remaining(&row, deleted);
@@ -142,13 +168,13 @@ impl BoardChanges {
         caller
     }
 
-    async fn tell_deletion(&self, tx: &mut Tx, caller: &Caller, row: &Row) -> Result<()> {
+    async fn tell_deletion(&self, tx: &mut Tx, caller: &Caller, row: &Row, with: &str) -> Result<()> {
         let counts = Some(rows::counts(tx, row.board_id, &row.task_ids).await?);
         let was = Approval {
             counts,
             ..Approval::from(row)
         };
-        let message = format!("Approval {} deleted with its task.", row.action_type);
+        let message = format!("Approval {} deleted with its {with}.", row.action_type);
         tx.record(caller, row.change("approval.deleted").message(message).before(&was))
             .await?;
         Ok(())

@@ -7,7 +7,7 @@ use proto::approval::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use crate::rows::Row;
+use crate::rows::select_approvals;
 
 /// The service behind gates.
 pub struct Gate {
@@ -39,13 +39,9 @@ impl GateService for Gate {
         request: Request<SummarizeBoardRequest>,
     ) -> Result<Response<SummarizeBoardResponse>, Status> {
         let board = uuid_of(&request.get_ref().board_id)?;
-        let rows = sqlx::query_as!(
-            Row,
-            r#"SELECT a.id, a.organization_id, a.board_id, a.action_type, a.payload::text, a.confidence, a.rubric_scores::text, a.status, a.agent_id,
-                      a.requested_by_user_id, a.created_at, a.resolved_at, a.resolved_by_user_id, a.resolved_by_name, a.decision_reason,
-                      ARRAY(SELECT l.task_id FROM approval.links l WHERE l.approval_id = a.id ORDER BY l.position) AS "task_ids!",
-                      ARRAY(SELECT l.title FROM approval.links l WHERE l.approval_id = a.id ORDER BY l.position) AS "titles!"
-               FROM approval.approvals a WHERE a.board_id = $1 ORDER BY a.created_at DESC, a.id DESC LIMIT $2"#,
+        let rows = select_approvals!(
+            "approval.approvals a",
+            "WHERE a.board_id = $1 ORDER BY a.created_at DESC, a.id DESC LIMIT $2",
             board,
             i64::from(request.get_ref().limit.max(0))
         )

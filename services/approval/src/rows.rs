@@ -5,7 +5,7 @@ use proto::approval::v1::{Approval, ApprovalCounts, TaskApprovalCounts};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::rules::{self, Standing};
+use crate::rules::{self, Decided, Standing};
 
 /// An approval with its tasks in their order.
 pub struct Row {
@@ -24,17 +24,38 @@ pub struct Row {
     pub resolved_by_user_id: Option<Uuid>,
     pub resolved_by_name: Option<String>,
     pub decision_reason: Option<String>,
+    pub expires_at: Option<OffsetDateTime>,
+    pub expired: bool,
+    pub requested_by_name: Option<String>,
     pub task_ids: Vec<Uuid>,
     pub titles: Vec<String>,
 }
 
+/// Selects [`Row`]s from `$from`, which calls `approval.approvals` `a`.
+macro_rules! select_approvals {
+    ($from:tt, $tail:tt $(, $argument:expr)*) => {
+        sqlx::query_as!(
+            $crate::rows::Row,
+            "SELECT a.id, a.organization_id, a.board_id, a.action_type, a.payload::text, a.confidence, a.rubric_scores::text, a.status, a.agent_id, \
+               a.requested_by_user_id, a.created_at, a.resolved_at, a.resolved_by_user_id, a.resolved_by_name, a.decision_reason, \
+               a.expires_at, a.expired, a.requested_by_name, \
+               ARRAY(SELECT l.task_id FROM approval.links l WHERE l.approval_id = a.id ORDER BY l.position) AS \"task_ids!\", \
+               ARRAY(SELECT l.title FROM approval.links l WHERE l.approval_id = a.id ORDER BY l.position) AS \"titles!\" \
+             FROM " + $from + " " + $tail
+            $(, $argument)*
+        )
+    };
+}
+pub(crate) use select_approvals;
+
 impl Row {
     /// How it stands when somebody wants to decide it.
     pub fn standing(&self) -> Standing {
-        let decided = match (self.resolved_by_user_id, self.resolved_at) {
-            (Some(by), Some(at)) => Some((by, self.resolved_by_name.clone().unwrap_or_else(|| by.to_string()), at)),
-            _ => None,
-        };
+        let decided = self.resolved_at.map(|at| Decided {
+            by: self.resolved_by_user_id,
+            name: self.resolved_by_name.clone().unwrap_or_default(),
+            at,
+        });
         Standing {
             status: rules::status(&self.status),
             requested_by: self.requested_by_user_id,
@@ -73,6 +94,12 @@ impl From<&Row> for Approval {
             resolved_by_user_id: row.resolved_by_user_id.map(|id| id.to_string()),
             decision_reason: row.decision_reason.clone(),
             counts: None,
+            expires_at: row.expires_at.map(timestamp),
+            expired: row.expired,
+            requested_by_user_id: row.requested_by_user_id.map(|id| id.to_string()),
+            requested_by_name: row.requested_by_name.clone(),
+            resolved_by_name: row.resolved_by_name.clone(),
+            board_name: None,
         }
     }
 }
@@ -92,17 +119,40 @@ pub async fn lock_boards(tx: &mut Tx, boards: &[Uuid]) -> Result<()> {
 
 /// Reads approvals and holds them until the transaction ends.
 pub async fn hold(tx: &mut Tx, ids: &[Uuid]) -> Result<Vec<Row>> {
-    Ok(sqlx::query_as!(
-        Row,
-        r#"SELECT a.id, a.organization_id, a.board_id, a.action_type, a.payload::text, a.confidence, a.rubric_scores::text, a.status, a.agent_id,
-                  a.requested_by_user_id, a.created_at, a.resolved_at, a.resolved_by_user_id, a.resolved_by_name, a.decision_reason,
-                  ARRAY(SELECT l.task_id FROM approval.links l WHERE l.approval_id = a.id ORDER BY l.position) AS "task_ids!",
-                  ARRAY(SELECT l.title FROM approval.links l WHERE l.approval_id = a.id ORDER BY l.position) AS "titles!"
-           FROM approval.approvals a WHERE a.id = ANY($1) ORDER BY a.id FOR UPDATE OF a"#,
+    Ok(select_approvals!(
+        "approval.approvals a",
+        "WHERE a.id = ANY($1) ORDER BY a.id FOR UPDATE OF a",
         ids
     )
     .fetch_all(&mut **tx)
     .await?)
+}
+
+/// Now, in the precision that the database keeps.
+pub fn now() -> OffsetDateTime {
+    let now = OffsetDateTime::now_utc();
+    now.replace_microsecond(now.microsecond()).unwrap_or(now)
+}
+
+/// Writes the decisions that these rows carry.
+pub async fn resolve(tx: &mut Tx, rows: &[Row]) -> Result<()> {
+    sqlx::query!(
+        "UPDATE approval.approvals AS a SET status = now.status, resolved_at = now.resolved_at, resolved_by_user_id = now.resolved_by_user_id, \
+           resolved_by_name = now.resolved_by_name, decision_reason = now.decision_reason, expired = now.expired \
+         FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::uuid[], $5::text[], $6::text[], $7::boolean[]) \
+           AS now (id, status, resolved_at, resolved_by_user_id, resolved_by_name, decision_reason, expired) \
+         WHERE a.id = now.id",
+        &rows.iter().map(|row| row.id).collect::<Vec<_>>(),
+        &rows.iter().map(|row| row.status.clone()).collect::<Vec<_>>(),
+        &rows.iter().map(|row| row.resolved_at).collect::<Vec<_>>() as &[Option<OffsetDateTime>],
+        &rows.iter().map(|row| row.resolved_by_user_id).collect::<Vec<_>>() as &[Option<Uuid>],
+        &rows.iter().map(|row| row.resolved_by_name.clone()).collect::<Vec<_>>() as &[Option<String>],
+        &rows.iter().map(|row| row.decision_reason.clone()).collect::<Vec<_>>() as &[Option<String>],
+        &rows.iter().map(|row| row.expired).collect::<Vec<_>>(),
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
 }
 
 /// What boards show beside an approval, as this transaction sees it.

@@ -13,8 +13,19 @@ pub struct Standing {
     pub status: ApprovalStatus,
     /// The person who asked.
     pub requested_by: Option<Uuid>,
-    /// Who decided: id and name, and when.
-    pub decided: Option<(Uuid, String, OffsetDateTime)>,
+    /// How it was decided.
+    pub decided: Option<Decided>,
+}
+
+/// Who decided, and when.
+#[derive(Clone, Debug)]
+pub struct Decided {
+    /// The person; `None`: nobody did in time.
+    pub by: Option<Uuid>,
+    /// The name at that time.
+    pub name: String,
+    /// When.
+    pub at: OffsetDateTime,
 }
 
 /// What comes of it.
@@ -33,18 +44,24 @@ pub fn decide(standing: &Standing, by: Uuid, wanted: ApprovalStatus) -> Result<V
     {
         return Ok(Verdict::Unchanged);
     }
-    if let Some((decider, name, at)) = &standing.decided {
-        if wanted == standing.status && *decider == by {
+    if let Some(decided) = &standing.decided {
+        if wanted == standing.status && decided.by == Some(by) {
             return Ok(Verdict::Unchanged);
         }
-        let at = at.format(&Rfc3339).unwrap_or_default();
+        let at = decided.at.format(&Rfc3339).unwrap_or_default();
         let word = word(standing.status);
-        return Err(Error::conflict(format!(
-            "{name} {word} this approval at {at}. A decision is final: ask for a new approval."
-        ))
-        .with("status", word)
-        .with("resolved_by_user_id", decider.to_string())
-        .with("resolved_at", at));
+        let error = match decided.by {
+            Some(decider) => Error::conflict(format!(
+                "{} {word} this approval at {at}. A decision is final: ask for a new approval.",
+                decided.name
+            ))
+            .with("resolved_by_user_id", decider.to_string()),
+            None => Error::conflict(format!(
+                "This approval expired at {at}, before anybody decided: ask for a new one."
+            ))
+            .with("resolved_by_user_id", Value::Null),
+        };
+        return Err(error.with("status", word).with("resolved_at", at));
     }
     if standing.requested_by == Some(by) {
         return Err(Error::denied(
@@ -52,6 +69,19 @@ pub fn decide(standing: &Standing, by: Uuid, wanted: ApprovalStatus) -> Result<V
         ));
     }
     Ok(Verdict::Decide)
+}
+
+/// Why an approval that nobody decided is refused.
+pub fn expiry_reason(waited: time::Duration) -> String {
+    let seconds = waited.whole_seconds().max(1);
+    let (count, unit) = match seconds {
+        seconds if seconds % 86_400 == 0 => (seconds / 86_400, "day"),
+        seconds if seconds % 3_600 == 0 => (seconds / 3_600, "hour"),
+        seconds if seconds % 60 == 0 => (seconds / 60, "minute"),
+        seconds => (seconds, "second"),
+    };
+    let plural = if count == 1 { "" } else { "s" };
+    format!("Nobody decided within {count} {unit}{plural}: refused, as the board's setting says.")
 }
 
 /// The REST and database word of a status.
@@ -142,8 +172,11 @@ mod tests {
     const OTHER: Uuid = Uuid::from_u128(3);
 
     fn standing(status: ApprovalStatus) -> Standing {
-        let decided = (status != ApprovalStatus::Pending)
-            .then(|| (DECIDER, "Ada".to_owned(), datetime!(2026-01-02 03:04:05 UTC)));
+        let decided = (status != ApprovalStatus::Pending).then(|| Decided {
+            by: Some(DECIDER),
+            name: "Ada".to_owned(),
+            at: datetime!(2026-01-02 03:04:05 UTC),
+        });
         Standing {
             status,
             requested_by: Some(ASKER),
@@ -190,6 +223,40 @@ mod tests {
             error.to_string(),
             "Ada approved this approval at 2026-01-02T03:04:05Z. A decision is final: ask for a new approval."
         );
+    }
+
+    #[test]
+    fn what_expired_stays_refused() {
+        let mut expired = standing(ApprovalStatus::Rejected);
+        expired.decided = expired.decided.map(|decided| Decided { by: None, ..decided });
+        for wanted in [
+            ApprovalStatus::Approved,
+            ApprovalStatus::Rejected,
+            ApprovalStatus::Pending,
+        ] {
+            let error = decide(&expired, OTHER, wanted).unwrap_err();
+            assert_eq!(error.kind(), Kind::Conflict, "{wanted:?}");
+            assert!(
+                error
+                    .to_string()
+                    .starts_with("This approval expired at 2026-01-02T03:04:05Z"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_reason_of_an_expiry_names_the_setting() {
+        for (seconds, said) in [
+            (1, "1 second:"),
+            (90, "90 seconds:"),
+            (120, "2 minutes:"),
+            (3_600, "1 hour:"),
+            (172_800, "2 days:"),
+        ] {
+            let reason = expiry_reason(time::Duration::seconds(seconds));
+            assert!(reason.starts_with(&format!("Nobody decided within {said}")), "{reason}");
+        }
     }
 
     #[test]

@@ -157,7 +157,7 @@ async fn main() -> anyhow::Result<()> {
     }
     table.figure("memory under load", format!("{:.0} MiB", server.memory_mib()?));
 
-    for agents in [10, 1_000, 10_000] {
+    for agents in [10, 10_000, 1_000] {
         seed::agents(&server, &world, agents).await?;
         let row = Load {
             guess: true,
@@ -177,6 +177,51 @@ async fn main() -> anyhow::Result<()> {
             (agents == 10).then_some(0.5),
             (agents == 10).then_some(7000.0),
         );
+    }
+
+    seed::crowd(&server, &world).await?;
+    for row in [
+        load(
+            "list 200 of 10,000 tasks",
+            Method::GET,
+            format!("/api/v1/boards/{}/tasks", world.large_board),
+            None,
+            false,
+            200,
+        ),
+        load(
+            "dashboard, 10,000 tasks and 1,000 agents",
+            Method::GET,
+            "/api/v1/metrics/dashboard?range_key=7d".into(),
+            None,
+            false,
+            200,
+        ),
+        load("inbox, the same", Method::GET, "/api/v1/inbox".into(), None, false, 200),
+        load(
+            "list 200 of 1,000 agents",
+            Method::GET,
+            "/api/v1/agents".into(),
+            None,
+            false,
+            200,
+        ),
+        load(
+            "snapshot of 10,000 tasks, alone",
+            Method::GET,
+            format!("/api/v1/boards/{}/snapshot", world.large_board),
+            None,
+            false,
+            200,
+        ),
+    ] {
+        let connections = if row.name.ends_with("alone") {
+            1
+        } else {
+            arguments.connections
+        };
+        let result = measure(&server, &row, connections, time).await?;
+        table.row(row.name, &result, None, None);
     }
 
     match pgbench(&server, board, &arguments).await {
@@ -205,11 +250,10 @@ async fn main() -> anyhow::Result<()> {
     server.stop().await
 }
 
+/// The statements of a list of 200 tasks, without the server: lists a second.
 async fn pgbench(server: &Server, board: &str, arguments: &Arguments) -> anyhow::Result<f64> {
-    // Asked once more, so that it is the last query of a connection.
+    let statements = seed::tasks_statements(server, board).await?;
     server
-        .call(reqwest::Method::GET, &format!("/api/v1/boards/{board}/tasks"), None)
-        .await?;
-    let query = seed::tasks_query(server, board).await?;
-    server.pgbench(&query, arguments.connections, arguments.seconds).await
+        .pgbench(&statements, arguments.connections, arguments.seconds)
+        .await
 }

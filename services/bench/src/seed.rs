@@ -1,7 +1,10 @@
 //! The data that is measured on, made through the public doors. Only the crowd of agents is copied in the database: it stands for agents
 //! that were provisioned long ago.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context;
 use reqwest::Method;
@@ -19,6 +22,8 @@ pub struct World {
     pub busy_board: String,
     /// A board that is watched.
     pub quiet_board: String,
+    /// A board that gets 10,000 tasks.
+    pub large_board: String,
     /// An agent of the first board.
     pub agent: String,
     /// Its token.
@@ -77,6 +82,7 @@ pub async fn world(server: &Server) -> anyhow::Result<World> {
         board,
         busy_board: boards[1].clone(),
         quiet_board: boards[2].clone(),
+        large_board: boards[3].clone(),
         agent,
         agent_token,
         _gateway: fake,
@@ -86,6 +92,10 @@ pub async fn world(server: &Server) -> anyhow::Result<World> {
 /// Brings the number of agents to `count`.
 pub async fn agents(server: &Server, world: &World, count: i32) -> anyhow::Result<()> {
     let mut connection = PgConnection::connect(&server.database_url).await?;
+    sqlx::query("DELETE FROM agent.agents WHERE name LIKE 'Crowd %' AND substr(name, 7)::int > $1")
+        .bind(count)
+        .execute(&mut connection)
+        .await?;
     sqlx::query(
         "INSERT INTO agent.agents SELECT (jsonb_populate_record(original, jsonb_build_object(\
            'id', gen_random_uuid(), 'name', 'Crowd ' || number, 'session_key', 'agent:crowd-' || number || ':main', \
@@ -96,19 +106,65 @@ pub async fn agents(server: &Server, world: &World, count: i32) -> anyhow::Resul
     .bind(count)
     .execute(&mut connection)
     .await?;
-    sqlx::query("ANALYZE agent.agents").execute(&mut connection).await?;
+    sqlx::query("VACUUM ANALYZE agent.agents")
+        .execute(&mut connection)
+        .await?;
     connection.close().await?;
     Ok(())
 }
 
-/// The query that a list of 200 tasks stands on: what the server asked last, with this board's values in place of its parameters.
-pub async fn tasks_query(server: &Server, board: &str) -> anyhow::Result<String> {
+/// Fills the large board, and tells the dashboard of its tasks and of the crowd of agents as their events would have.
+pub async fn crowd(server: &Server, world: &World) -> anyhow::Result<()> {
     let mut connection = PgConnection::connect(&server.database_url).await?;
-    let query: String = sqlx::query_scalar("SELECT query FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND query LIKE '%board.tasks%LIMIT $11 OFFSET $12%' LIMIT 1")
-        .fetch_one(&mut connection)
-        .await
-        .context("the query of the list was not found")?;
+    let (original, board) = (
+        uuid::Uuid::parse_str(&world.board)?,
+        uuid::Uuid::parse_str(&world.large_board)?,
+    );
+    for statement in [
+        "INSERT INTO board.tasks SELECT (jsonb_populate_record(t, jsonb_build_object(\
+           'id', gen_random_uuid(), 'board_id', $2::uuid, 'title', 'Task ' || number, \
+           'status', (ARRAY['inbox', 'in_progress', 'review', 'done'])[1 + number % 4], \
+           'created_at', now() - make_interval(mins => number)))).* \
+         FROM (SELECT * FROM board.tasks WHERE board_id = $1 LIMIT 1) AS t, generate_series(1, 10000) AS number",
+        "INSERT INTO activity.tasks SELECT t.id, (SELECT organization_id FROM board.boards WHERE id = $2), t.board_id, t.title, t.status, \
+           t.created_at, t.created_at, t.created_at - interval '2 hours', CASE WHEN t.status IN ('review', 'done') THEN t.created_at END, \
+           NULL, 0, 0, false FROM board.tasks t WHERE t.board_id = $2 AND $1 <> $2 ON CONFLICT DO NOTHING",
+        "INSERT INTO activity.agents SELECT a.id, a.organization_id, a.board_id, a.gateway_id, a.name, \
+           CASE WHEN row_number() OVER () % 20 = 0 THEN 'offline' ELSE 'online' END, now(), now(), NULL, NULL, 0, false \
+         FROM agent.agents a WHERE $1::uuid <> $2::uuid ON CONFLICT DO NOTHING",
+    ] {
+        sqlx::query(statement)
+            .bind(original)
+            .bind(board)
+            .execute(&mut connection)
+            .await?;
+    }
+    for table in ["board.tasks", "activity.tasks", "activity.agents"] {
+        sqlx::query(sqlx::AssertSqlSafe(format!("VACUUM ANALYZE {table}")))
+            .execute(&mut connection)
+            .await?;
+    }
     connection.close().await?;
+    Ok(())
+}
+
+/// The statements that a list of 200 tasks stands on, with this board's values in place of their parameters: taken from the cache of
+/// checked queries, so that they are the server's own.
+pub async fn tasks_statements(server: &Server, board: &str) -> anyhow::Result<String> {
+    let page = cached(&[
+        "FROM board.tasks s",
+        "ORDER BY s.created_at DESC, s.id DESC LIMIT $11 OFFSET $12",
+    ])?;
+    let links = cached(&["FROM board.task_dependencies l", "UNION ALL", "FROM board.task_tags l"])?;
+    let mut connection = PgConnection::connect(&server.database_url).await?;
+    let tasks: Vec<uuid::Uuid> = sqlx::query_scalar(
+        "SELECT id FROM board.tasks WHERE board_id = $1 ORDER BY created_at DESC, id DESC LIMIT 200",
+    )
+    .bind(uuid::Uuid::parse_str(board)?)
+    .fetch_all(&mut connection)
+    .await?;
+    connection.close().await?;
+    let tasks: Vec<String> = tasks.iter().map(ToString::to_string).collect();
     let values = [
         format!("'{board}'::uuid"),
         "NULL::text[]".into(),
@@ -124,14 +180,24 @@ pub async fn tasks_query(server: &Server, board: &str) -> anyhow::Result<String>
         "0".into(),
     ];
     // From the last one on: `$1` is the beginning of `$10`.
-    Ok(values
-        .iter()
-        .enumerate()
-        .rev()
-        .fold(query, |query, (index, value)| {
-            query.replace(&format!("${}", index + 1), value)
-        })
-        .replace('\n', " "))
+    let page = values.iter().enumerate().rev().fold(page, |query, (index, value)| {
+        query.replace(&format!("${}", index + 1), value)
+    });
+    let links = links.replace("$1", &format!("'{{{}}}'::uuid[]", tasks.join(",")));
+    Ok(format!("{};\n{};\n", page.replace('\n', " "), links.replace('\n', " ")))
+}
+
+/// The checked query that has all of these words.
+fn cached(words: &[&str]) -> anyhow::Result<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.sqlx");
+    for file in std::fs::read_dir(&folder).with_context(|| format!("{} cannot be read", folder.display()))? {
+        let checked: Value = serde_json::from_slice(&std::fs::read(file?.path())?)?;
+        let query = checked["query"].as_str().unwrap_or_default();
+        if words.iter().all(|word| query.contains(word)) {
+            return Ok(query.to_owned());
+        }
+    }
+    anyhow::bail!("no checked query has {words:?}")
 }
 
 fn id(resource: &Value) -> anyhow::Result<String> {

@@ -48,6 +48,7 @@ pub struct BoardRow {
     max_agents: i32,
     /// Counts its changes.
     revision: i64,
+    approval_ttl_seconds: Option<i32>,
     created_at: OffsetDateTime,
     updated_at: OffsetDateTime,
 }
@@ -73,6 +74,7 @@ impl BoardRow {
             block_status_changes_with_pending_approval: self.block_status_changes_with_pending_approval,
             only_lead_can_change_status: self.only_lead_can_change_status,
             max_agents: self.max_agents,
+            approval_ttl_seconds: self.approval_ttl_seconds,
             id: self.id.to_string(),
             organization_id: self.organization_id.to_string(),
             created_at: Some(timestamp(self.created_at)),
@@ -174,7 +176,7 @@ macro_rules! select_boards {
             "SELECT id, organization_id, name, slug, description, gateway_id, board_group_id, board_type, objective, \
                success_metrics::text AS success_metrics, target_date, goal_confirmed, goal_source, require_approval_for_done, \
                require_review_before_done, comment_required_for_review, block_status_changes_with_pending_approval, \
-               only_lead_can_change_status, max_agents, revision, created_at, updated_at \
+               only_lead_can_change_status, max_agents, approval_ttl_seconds, revision, created_at, updated_at \
              FROM board.boards " + $tail
             $(, $argument)*
         )
@@ -226,6 +228,11 @@ pub async fn find_locked(connection: &mut PgConnection, board: Uuid) -> Result<B
         .fetch_optional(connection)
         .await?
         .ok_or_else(not_found)
+}
+
+/// Boards by id, in no order.
+pub async fn by_id(pool: &PgPool, boards: &[Uuid]) -> Result<Vec<BoardRow>> {
+    Ok(select_boards!("WHERE id = ANY($1)", boards).fetch_all(pool).await?)
 }
 
 /// Boards of a gateway, oldest first.
@@ -422,6 +429,7 @@ impl Service {
             only_lead_can_change_status: request.only_lead_can_change_status.unwrap_or(false),
             max_agents: most_agents(request.max_agents.unwrap_or(1))?,
             revision: 0,
+            approval_ttl_seconds: approval_ttl(request.approval_ttl_seconds)?,
             created_at: now,
             updated_at: now,
         };
@@ -433,8 +441,8 @@ impl Service {
             "INSERT INTO board.boards (id, organization_id, name, slug, description, gateway_id, board_group_id, board_type, objective, \
                success_metrics, target_date, goal_confirmed, goal_source, require_approval_for_done, require_review_before_done, \
                comment_required_for_review, block_status_changes_with_pending_approval, only_lead_can_change_status, max_agents, \
-               created_at, updated_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::text::json, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $20)",
+               created_at, updated_at, approval_ttl_seconds) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::text::json, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $20, $21)",
             row.id,
             row.organization_id,
             row.name,
@@ -454,7 +462,8 @@ impl Service {
             row.block_status_changes_with_pending_approval,
             row.only_lead_can_change_status,
             row.max_agents,
-            row.created_at
+            row.created_at,
+            row.approval_ttl_seconds
         )
         .execute(&mut *tx)
         .await?;
@@ -540,6 +549,9 @@ impl Service {
         if let Some(most) = mask.required("max_agents", request.max_agents)? {
             row.max_agents = most_agents(most)?;
         }
+        if let Some(seconds) = mask.field("approval_ttl_seconds", request.approval_ttl_seconds) {
+            row.approval_ttl_seconds = approval_ttl(seconds)?;
+        }
         if row.board_type == "goal" && old.board_type != "goal" && !row.has_goal() {
             return Err(Error::unprocessable(
                 "Goal boards require objective and success_metrics",
@@ -561,7 +573,7 @@ pub async fn save(tx: &mut Tx, caller: &Caller, old: &BoardRow, mut row: BoardRo
            objective = $8, success_metrics = $9::text::json, target_date = $10, goal_confirmed = $11, goal_source = $12, \
            require_approval_for_done = $13, require_review_before_done = $14, comment_required_for_review = $15, \
            block_status_changes_with_pending_approval = $16, only_lead_can_change_status = $17, max_agents = $18, updated_at = $19, \
-           revision = $20 \
+           revision = $20, approval_ttl_seconds = $21 \
          WHERE id = $1",
         row.id,
         row.name,
@@ -582,7 +594,8 @@ pub async fn save(tx: &mut Tx, caller: &Caller, old: &BoardRow, mut row: BoardRo
         row.only_lead_can_change_status,
         row.max_agents,
         row.updated_at,
-        row.revision
+        row.revision,
+        row.approval_ttl_seconds
     )
     .execute(&mut **tx)
     .await?;
@@ -633,6 +646,20 @@ fn most_agents(most: i32) -> Result<i32> {
         Err(Error::invalid("max_agents", "max_agents must not be negative."))
     } else {
         Ok(most)
+    }
+}
+
+/// The longest time that approvals may wait, in seconds: a year.
+const LONGEST_WAIT: i32 = 31_536_000;
+
+fn approval_ttl(seconds: Option<i32>) -> Result<Option<i32>> {
+    if seconds.is_none_or(|seconds| (1..=LONGEST_WAIT).contains(&seconds)) {
+        Ok(seconds)
+    } else {
+        Err(Error::invalid(
+            "approval_ttl_seconds",
+            format!("approval_ttl_seconds must be between 1 and {LONGEST_WAIT}; null lets approvals wait for ever."),
+        ))
     }
 }
 

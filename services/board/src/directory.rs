@@ -2,8 +2,9 @@
 
 use chassis::{Error, Result, identity::uuid_of};
 use proto::board::v1::{
-    Board, ListGatewayBoardsRequest, ListGatewayBoardsResponse, LookupBoardRequest, LookupTasksRequest,
-    LookupTasksResponse, board_directory_service_server::BoardDirectoryService,
+    Board, ListGatewayBoardsRequest, ListGatewayBoardsResponse, LookupBoardRequest, LookupBoardsRequest,
+    LookupBoardsResponse, LookupTasksRequest, LookupTasksResponse,
+    board_directory_service_server::BoardDirectoryService,
 };
 use tonic::{Request, Response, Status};
 
@@ -17,6 +18,22 @@ impl BoardDirectoryService for Service {
     async fn lookup_board(&self, request: Request<LookupBoardRequest>) -> Result<Response<Board>, Status> {
         let row = boards::find(self.store.pool(), uuid_of(&request.get_ref().board_id)?).await?;
         Ok(Response::new(row.message()))
+    }
+
+    async fn lookup_boards(
+        &self,
+        request: Request<LookupBoardsRequest>,
+    ) -> Result<Response<LookupBoardsResponse>, Status> {
+        let ids = request
+            .get_ref()
+            .board_ids
+            .iter()
+            .map(|id| uuid_of(id))
+            .collect::<Result<Vec<_>>>()?;
+        let rows = boards::by_id(self.store.pool(), &ids).await?;
+        Ok(Response::new(LookupBoardsResponse {
+            boards: rows.iter().map(boards::BoardRow::message).collect(),
+        }))
     }
 
     async fn list_gateway_boards(

@@ -1,6 +1,7 @@
 //! The roles put together: the constellation in one process or in many, and the tools of its operators.
 
 pub mod admin;
+pub mod audit;
 pub mod constellation;
 pub mod doctor;
 pub mod health;

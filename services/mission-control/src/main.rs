@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use mission_control::{admin, constellation, doctor, health, up};
+use mission_control::{admin, audit, constellation, doctor, health, up};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -41,6 +41,11 @@ enum Command {
         #[command(subcommand)]
         action: admin::Parked,
     },
+    /// The audit trail: check it, write down its ends, make what is derived from it anew.
+    Audit {
+        #[command(subcommand)]
+        action: audit::Audit,
+    },
 }
 
 fn main() -> ExitCode {
@@ -69,6 +74,7 @@ fn run() -> anyhow::Result<()> {
                 Command::Health(settings) => health::run(&settings).await,
                 Command::Openapi(settings) => admin::openapi(&settings),
                 Command::Parked { action } => admin::parked(action).await,
+                Command::Audit { action } => audit::run(action).await,
             }
         })
 }

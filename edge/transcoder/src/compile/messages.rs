@@ -71,7 +71,8 @@ impl Compiler {
             }
             fields.push(field);
         }
-        let list = options.message.is_some_and(|options| options.list);
+        let list = options.message.as_ref().is_some_and(|options| options.list);
+        let file = options.message.is_some_and(|options| options.file);
         let bare = |fields: &[Field]| matches!(fields, [field] if field.label != Label::Single);
         if list && !bare(&fields) {
             return Err(error(
@@ -124,6 +125,7 @@ impl Compiler {
                 .collect(),
             written,
             list,
+            file,
             has_secret: fields.iter().any(|field| field.rules.write_only),
             has_required: fields.iter().any(|field| field.rules.required && field.in_json()),
             oneofs: oneofs.iter().map(|oneof| oneof.name().to_owned()).collect(),

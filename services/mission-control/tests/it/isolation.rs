@@ -280,6 +280,8 @@ async fn no_rpc_reaches_into_another_organization() {
         ("webhook_id", &webhook["id"]),
         ("delivery_id", &delivery["id"]),
         ("approval_id", &approval["id"]),
+        // Of the audit trail: the thing that was changed.
+        ("target_id", &task["id"]),
         ("invite_id", &invite["id"]),
         ("pack_id", &pack["id"]),
         ("skill_id", &skill["id"]),
@@ -299,6 +301,7 @@ async fn no_rpc_reaches_into_another_organization() {
         "key_id",
         "operation_id",
         "api_key_id",
+        "request_id",
     ] {
         ids.insert(name, unknown.clone());
     }

@@ -217,7 +217,7 @@ async fn from_a_board_to_a_finished_task() {
     let logged = eventually("logging the change", || async {
         let feed = person
             .get(&format!(
-                "/api/v1/activity?board_id={board}&event_type=task.status_changed"
+                "/api/v1/activity?board_id={board}&event_type=task.status_changed&with_changes=true"
             ))
             .await
             .expect(200);

@@ -135,7 +135,7 @@ async fn watchers_see_every_change_once_and_resume_where_they_were() {
     let logged = eventually("logging the move", || async {
         let feed = person
             .get(&format!(
-                "/api/v1/activity?board_id={board}&event_type=task.status_changed"
+                "/api/v1/activity?board_id={board}&event_type=task.status_changed&with_changes=true"
             ))
             .await
             .expect(200);

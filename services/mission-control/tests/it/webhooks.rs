@@ -186,7 +186,10 @@ async fn deliveries_follow_the_plan_and_the_endpoint() {
     person.post("/api/v1/tags", json!({"name": "Later"})).await.expect(200);
     // Who gets an event is decided when it is logged.
     eventually("logging the tag", || async {
-        let feed = person.get("/api/v1/activity?event_type=tag.created").await.expect(200);
+        let feed = person
+            .get("/api/v1/activity?event_type=tag.created&with_changes=true")
+            .await
+            .expect(200);
         let logged = feed["items"]
             .as_array()?
             .iter()
