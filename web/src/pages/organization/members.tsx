@@ -94,7 +94,7 @@ function Rows({ members, query, onEdit }: { members: readonly Member[]; query: s
           <tr key={member.id}>
             <td className="sm:min-w-48">
               <span className="flex items-center gap-2.5">
-                <Avatar name={name} size={26} />
+                <Avatar name={name} size={26} className="max-sm:hidden" />
                 <span className="min-w-0">
                   <span className="block font-medium">
                     {name} {own && <span className="font-normal text-subtle">· {t.you}</span>}
@@ -106,7 +106,7 @@ function Rows({ members, query, onEdit }: { members: readonly Member[]; query: s
             <td>
               <Badge tone={TONES[member.role]}>{t.roles[member.role as keyof typeof t.roles] ?? member.role}</Badge>
             </td>
-            <td className="text-muted sm:whitespace-nowrap">{accessText(member)}</td>
+            <td className="min-w-28 text-muted sm:whitespace-nowrap">{accessText(member)}</td>
             <td className="whitespace-nowrap text-muted">{member.createdAt && date(member.createdAt)}</td>
             <td className="w-10 text-right">
               {admin && !own && (
