@@ -5,6 +5,7 @@ use std::{pin::Pin, sync::Arc};
 use chassis::{
     Caller, Error, Result,
     error::Kind,
+    etag::IfMatch,
     identity::{optional_uuid, uuid_of},
     live::{Feed, Start},
     message::Page,
@@ -294,15 +295,16 @@ impl AgentService for Agents {
     }
 
     async fn update_agent(&self, request: Request<UpdateAgentRequest>) -> Result<Response<Agent>, Status> {
-        let caller = Caller::of(&request)?;
+        let (caller, if_match) = (Caller::of(&request)?, IfMatch::of(&request));
         Ok(Response::new(
-            change::update(&self.app, &caller, request.into_inner()).await?,
+            change::update(&self.app, &caller, request.into_inner(), &if_match).await?,
         ))
     }
 
     async fn delete_agent(&self, request: Request<DeleteAgentRequest>) -> Result<Response<OkReply>, Status> {
         let caller = Caller::of(&request)?;
         let row = writable(&self.app, &caller, &request.get_ref().agent_id).await?;
+        IfMatch::of(&request).check(&row.etag())?;
         let mut tx = self.app.store.begin().await?;
         change::mark_deleting(&self.app, &mut tx, &caller, &[row.id]).await?;
         tx.commit().await?;

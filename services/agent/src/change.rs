@@ -1,6 +1,6 @@
 //! Changes of agents that their gateway has to follow: each raises the desired generation and wakes the reconciler.
 
-use chassis::{Caller, Error, Result, Tx, error::Kind, identity::uuid_of, message::Mask};
+use chassis::{Caller, Error, Result, Tx, error::Kind, etag::IfMatch, identity::uuid_of, message::Mask};
 use proto::{
     agent::v1::{Agent, UpdateAgentRequest},
     org::v1::User,
@@ -22,13 +22,14 @@ use crate::{
 const NO_TOKEN: &str = "token";
 
 /// Changes an agent. Nothing that changes nothing is sent anywhere, unless `force` asks for it.
-pub async fn update(app: &App, caller: &Caller, request: UpdateAgentRequest) -> Result<Agent> {
+pub async fn update(app: &App, caller: &Caller, request: UpdateAgentRequest, if_match: &IfMatch) -> Result<Agent> {
     let mask = Mask::of(request.update_mask.as_ref());
     if mask.has("status") || request.status.is_some() {
         return Err(Error::denied("status is controlled by agent heartbeat"));
     }
     let force = request.force.unwrap_or(false);
     let before = writable(app, caller, &request.agent_id).await?;
+    if_match.check(&before.etag())?;
     if before.deleting_at.is_some() {
         return Err(Error::conflict("The agent is being deleted."));
     }

@@ -4,6 +4,7 @@ use chassis::timestamp;
 use proto::agent::v1::{Agent, AgentCondition, AgentProvisioning};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -166,6 +167,20 @@ impl AgentRow {
         serde_json::from_value(self.conditions.clone()).unwrap_or_default()
     }
 
+    /// Tells whether something that can be edited is as it was.
+    pub fn etag(&self) -> String {
+        let seen = serde_json::json!([
+            self.name,
+            self.board_id,
+            self.heartbeat_config,
+            self.identity_profile,
+            self.identity_template,
+            self.soul_template
+        ]);
+        let digest: [u8; 32] = Sha256::digest(seen.to_string().as_bytes()).into();
+        hex::encode(&digest[..8])
+    }
+
     /// As it is answered, with the status shown now.
     pub fn to_proto(&self) -> Agent {
         let now = OffsetDateTime::now_utc();
@@ -203,6 +218,7 @@ impl AgentRow {
             last_seen_at: self.last_seen_at.map(timestamp),
             created_at: Some(timestamp(self.created_at)),
             updated_at: Some(timestamp(self.updated_at)),
+            etag: self.etag(),
         }
     }
 

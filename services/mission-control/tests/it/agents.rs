@@ -1235,3 +1235,48 @@ async fn a_silent_agent_is_woken_when_it_has_work_and_only_then() {
     assert_eq!(greetings(&id(&idle)), 1, "nobody is woken for nothing");
     scene.mc.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_is_changed_as_it_was_seen() {
+    let scene = Scene::start().await;
+    scene.settled().await;
+    let seen = scene.person.get(&scene.url()).await;
+    let etag = seen
+        .headers
+        .get("etag")
+        .and_then(|etag| etag.to_str().ok())
+        .expect("an etag")
+        .to_owned();
+    assert_eq!(
+        seen.expect(200)["etag"].as_str(),
+        Some(etag.trim_matches('"')),
+        "the same in the body"
+    );
+    // What the agent and its gateway do changes nothing that can be edited.
+    scene
+        .mc
+        .agent(&scene.team.token)
+        .post("/api/v1/agent/heartbeat", json!({}))
+        .await
+        .expect(200);
+    let change = async |etag: &str, body: Value| {
+        let request = scene
+            .person
+            .request(reqwest::Method::PATCH, &scene.url())
+            .header("if-match", etag)
+            .header("content-type", "application/json")
+            .body(body.to_string());
+        Rest::answer(request).await
+    };
+    let renamed = change(&etag, json!({"name": "Alpha two"})).await.expect(200);
+    assert_ne!(renamed["etag"].as_str(), Some(etag.trim_matches('"')));
+    let stale = change(&etag, json!({"name": "Alpha three"})).await.detail(412);
+    assert_eq!(stale["etag"], renamed["etag"], "{stale:#}");
+    assert_eq!(scene.get().await["name"], "Alpha two");
+    let request = scene
+        .person
+        .request(reqwest::Method::DELETE, &scene.url())
+        .header("if-match", &etag);
+    Rest::answer(request).await.detail(412);
+    scene.mc.stop().await;
+}
