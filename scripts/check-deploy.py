@@ -57,7 +57,8 @@ def manifests(path):
             ports = {p["name"] for p in main[0]["ports"]}
             want({p["targetPort"] for p in service["spec"]["ports"]} <= ports, f"{at}: the service names an unknown port")
         if role == "gateway-bridge":
-            want(spec["replicas"] == 1 and spec["strategy"]["type"] == "Recreate", f"{at}: may run twice")
+            names = {variable["name"] for variable in main[0].get("env", [])}
+            want("GRPC_ADVERTISE" in names, f"{at}: its replicas cannot reach each other")
     for name, budget in kinds.get("PodDisruptionBudget", {}).items():
         chosen = budget["spec"]["selector"]["matchLabels"]
         replicas = [d["spec"]["replicas"] for d in deployments.values()

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chassis::{
     Caller, Error, Result, Store,
+    channel::Peer,
     error::Kind as ErrorKind,
     identity::{optional_uuid, uuid_of},
 };
@@ -13,7 +14,8 @@ use proto::{
         ConfigureHeartbeatsRequest, ConfigureHeartbeatsResponse, EnsureAgentRequest, EnsureAgentResponse, Gateway,
         GatewayConnection, LookupConnectionRequest, LookupGatewayRequest, ReadAgentFileRequest, ReadAgentFileResponse,
         RemoveAgentRequest, ResetSessionRequest, SendMessageRequest, SendMessageResponse, WriteAgentFilesRequest,
-        WriteAgentFilesResponse, gateway_runtime_service_server::GatewayRuntimeService,
+        WriteAgentFilesResponse, gateway_runtime_service_client::GatewayRuntimeServiceClient,
+        gateway_runtime_service_server::GatewayRuntimeService,
     },
 };
 use secrecy::{ExposeSecret as _, SecretString};
@@ -58,7 +60,42 @@ fn gateway_error(failure: Failure) -> Error {
     }
 }
 
+/// A request about one gateway.
+trait AboutGateway {
+    fn gateway_id(&self) -> &str;
+}
+
+macro_rules! about_gateway {
+    ($($request:ty),+) => {$(
+        impl AboutGateway for $request {
+            fn gateway_id(&self) -> &str {
+                &self.gateway_id
+            }
+        }
+    )+};
+}
+
+about_gateway!(
+    EnsureAgentRequest,
+    WriteAgentFilesRequest,
+    ReadAgentFileRequest,
+    ConfigureHeartbeatsRequest,
+    SendMessageRequest,
+    ResetSessionRequest,
+    RemoveAgentRequest
+);
+
 impl Runtime {
+    /// The replica that keeps the gateway's session, when it is another one.
+    async fn elsewhere<T: AboutGateway>(
+        &self,
+        request: &Request<T>,
+    ) -> Result<Option<GatewayRuntimeServiceClient<Peer>>> {
+        let id = uuid_of(request.get_ref().gateway_id())?;
+        let owner = self.supervisor.elsewhere(request, id).await?;
+        Ok(owner.map(GatewayRuntimeServiceClient::new))
+    }
+
     /// The live gateway of a request, of the caller's organization if it acts in one.
     async fn live<T>(&self, request: &Request<T>, gateway: &str) -> Result<Live> {
         let organization = Caller::of(request)?.organization().ok();
@@ -84,7 +121,7 @@ impl GatewayRuntimeService for Runtime {
         request: Request<LookupConnectionRequest>,
     ) -> Result<Response<GatewayConnection>, Status> {
         let id = uuid_of(&request.get_ref().gateway_id)?;
-        self.live(&request, &request.get_ref().gateway_id).await?;
+        find(&self.store, Caller::of(&request)?.organization().ok(), id).await?;
         Ok(Response::new(self.supervisor.connection(id).await?))
     }
 
@@ -92,6 +129,9 @@ impl GatewayRuntimeService for Runtime {
         &self,
         request: Request<EnsureAgentRequest>,
     ) -> Result<Response<EnsureAgentResponse>, Status> {
+        if let Some(mut owner) = self.elsewhere(&request).await? {
+            return owner.ensure_agent(request.into_inner()).await;
+        }
         let live = self.live(&request, &request.get_ref().gateway_id).await?;
         let request = request.into_inner();
         let spec = AgentSpec {
@@ -111,6 +151,9 @@ impl GatewayRuntimeService for Runtime {
         &self,
         request: Request<WriteAgentFilesRequest>,
     ) -> Result<Response<WriteAgentFilesResponse>, Status> {
+        if let Some(mut owner) = self.elsewhere(&request).await? {
+            return owner.write_agent_files(request.into_inner()).await;
+        }
         let live = self.live(&request, &request.get_ref().gateway_id).await?;
         let request = request.into_inner();
         let files: Vec<_> = request
@@ -152,6 +195,9 @@ impl GatewayRuntimeService for Runtime {
         &self,
         request: Request<ReadAgentFileRequest>,
     ) -> Result<Response<ReadAgentFileResponse>, Status> {
+        if let Some(mut owner) = self.elsewhere(&request).await? {
+            return owner.read_agent_file(request.into_inner()).await;
+        }
         let live = self.live(&request, &request.get_ref().gateway_id).await?;
         let request = request.into_inner();
         let content = live
@@ -169,6 +215,9 @@ impl GatewayRuntimeService for Runtime {
         &self,
         request: Request<ConfigureHeartbeatsRequest>,
     ) -> Result<Response<ConfigureHeartbeatsResponse>, Status> {
+        if let Some(mut owner) = self.elsewhere(&request).await? {
+            return owner.configure_heartbeats(request.into_inner()).await;
+        }
         let live = self.live(&request, &request.get_ref().gateway_id).await?;
         let mut heartbeats = Vec::new();
         for agent in request.into_inner().agents {
@@ -189,6 +238,9 @@ impl GatewayRuntimeService for Runtime {
         &self,
         request: Request<SendMessageRequest>,
     ) -> Result<Response<SendMessageResponse>, Status> {
+        if let Some(mut owner) = self.elsewhere(&request).await? {
+            return owner.send_message(request.into_inner()).await;
+        }
         let live = self.live(&request, &request.get_ref().gateway_id).await?;
         let request = request.into_inner();
         if request.idempotency_key.is_empty() {
@@ -217,6 +269,9 @@ impl GatewayRuntimeService for Runtime {
     }
 
     async fn reset_session(&self, request: Request<ResetSessionRequest>) -> Result<Response<Done>, Status> {
+        if let Some(mut owner) = self.elsewhere(&request).await? {
+            return owner.reset_session(request.into_inner()).await;
+        }
         let live = self.live(&request, &request.get_ref().gateway_id).await?;
         let key = &request.get_ref().session_key;
         live.gateway.reset_session(key).await.map_err(gateway_error)?;
@@ -225,6 +280,9 @@ impl GatewayRuntimeService for Runtime {
     }
 
     async fn remove_agent(&self, request: Request<RemoveAgentRequest>) -> Result<Response<Done>, Status> {
+        if let Some(mut owner) = self.elsewhere(&request).await? {
+            return owner.remove_agent(request.into_inner()).await;
+        }
         let live = self.live(&request, &request.get_ref().gateway_id).await?;
         let request = request.into_inner();
         live.gateway

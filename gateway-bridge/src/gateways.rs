@@ -26,7 +26,8 @@ use uuid::Uuid;
 use crate::{
     boards, commands, preflight,
     rules::{Draft, TOKEN_MASK, TokenChange},
-    sessions, status,
+    sessions::{self, Place, Where},
+    status,
     supervisor::{Stored, Supervisor},
     watch,
 };
@@ -320,8 +321,10 @@ impl GatewayService for Gateways {
         &self,
         request: Request<GetGatewaysStatusRequest>,
     ) -> Result<Response<GatewaysStatus>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(status::look(self, &caller, request.into_inner()).await?))
+        match status::look(self, &request).await? {
+            Where::Here(status) => Ok(Response::new(status)),
+            Where::There(mut owner) => owner.get_gateways_status(request.into_inner()).await,
+        }
     }
 
     type PreflightGatewayStream = BoxStream<'static, Result<PreflightStep, Status>>;
@@ -366,34 +369,47 @@ impl GatewayService for Gateways {
         &self,
         request: Request<ListGatewaySessionsRequest>,
     ) -> Result<Response<GatewaySessions>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(sessions::list(self, &caller, request.get_ref()).await?))
+        let place = match Place::of(self, &request, request.get_ref().board_id.as_ref()).await? {
+            Where::Here(place) => place,
+            Where::There(mut owner) => return owner.list_gateway_sessions(request.into_inner()).await,
+        };
+        Ok(Response::new(sessions::list(&place).await?))
     }
 
     async fn get_gateway_session(
         &self,
         request: Request<GetGatewaySessionRequest>,
     ) -> Result<Response<GatewaySession>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(sessions::get(self, &caller, request.get_ref()).await?))
+        let place = match Place::of(self, &request, request.get_ref().board_id.as_ref()).await? {
+            Where::Here(place) => place,
+            Where::There(mut owner) => return owner.get_gateway_session(request.into_inner()).await,
+        };
+        Ok(Response::new(sessions::get(&place, request.get_ref()).await?))
     }
 
     async fn get_session_history(
         &self,
         request: Request<GetSessionHistoryRequest>,
     ) -> Result<Response<SessionHistory>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(
-            sessions::history(self, &caller, request.get_ref()).await?,
-        ))
+        let place = match Place::of(self, &request, request.get_ref().board_id.as_ref()).await? {
+            Where::Here(place) => place,
+            Where::There(mut owner) => return owner.get_session_history(request.into_inner()).await,
+        };
+        Ok(Response::new(sessions::history(&place, request.get_ref()).await?))
     }
 
     async fn send_session_message(
         &self,
         request: Request<SendSessionMessageRequest>,
     ) -> Result<Response<Done>, Status> {
+        let place = match Place::of(self, &request, request.get_ref().board_id.as_ref()).await? {
+            Where::Here(place) => place,
+            Where::There(mut owner) => return owner.send_session_message(request.into_inner()).await,
+        };
         let caller = Caller::of(&request)?;
-        Ok(Response::new(sessions::send(self, &caller, request.get_ref()).await?))
+        Ok(Response::new(
+            sessions::send(self, &caller, &place, request.get_ref()).await?,
+        ))
     }
 
     async fn list_gateway_commands(

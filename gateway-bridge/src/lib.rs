@@ -11,6 +11,7 @@ mod boards;
 mod commands;
 mod consumers;
 mod gateways;
+mod leases;
 mod preflight;
 mod rules;
 pub mod session;

@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-use chassis::{Caller, Change, Error, Result, error::Kind as ErrorKind, identity::optional_uuid};
+use chassis::{Caller, Change, Error, Result, channel::Peer, error::Kind as ErrorKind, identity::optional_uuid};
 use proto::{
     common::v1::Ok as Done,
     gateway::v1::{
-        GatewaySession, GatewaySessions, GetGatewaySessionRequest, GetSessionHistoryRequest,
-        ListGatewaySessionsRequest, SendSessionMessageRequest, SessionHistory,
+        GatewaySession, GatewaySessions, GetGatewaySessionRequest, GetSessionHistoryRequest, SendSessionMessageRequest,
+        SessionHistory, gateway_service_client::GatewayServiceClient,
     },
 };
 use serde::Serialize;
 use serde_json::Value;
+use tonic::Request;
 use uuid::Uuid;
 
 use crate::{
@@ -28,28 +29,44 @@ const MAIN_LABEL: &str = "Gateway Agent";
 /// Messages of a history when the request says nothing.
 const HISTORY: i32 = 200;
 
+/// Where a request about a gateway is answered.
+pub enum Where<T> {
+    /// By this replica.
+    Here(T),
+    /// By the one that keeps the gateway's session.
+    There(GatewayServiceClient<Peer>),
+}
+
 /// The gateway of a request's board.
-struct Place {
+pub struct Place {
     organization: Uuid,
     board: Uuid,
-    gateway: Uuid,
-    live: Live,
+    pub gateway: Uuid,
+    /// The gateway's address.
+    pub url: String,
+    pub live: Live,
 }
 
 impl Place {
-    async fn of(gateways: &Gateways, caller: &Caller, board: Option<&String>) -> Result<Self> {
+    /// The gateway of a board that the caller may read.
+    pub async fn of<T>(gateways: &Gateways, request: &Request<T>, board: Option<&String>) -> Result<Where<Self>> {
         let Some(board) = optional_uuid(board)? else {
             return Err(Error::unprocessable("board_id is required"));
         };
+        let caller = Caller::of(request)?;
         let organization = caller.organization()?;
-        let gateway = gateways.boards.gateway_of(caller, board).await?;
-        of_board(gateways, organization, gateway).await?;
-        Ok(Self {
+        let gateway = gateways.boards.gateway_of(&caller, board).await?;
+        let row = of_board(gateways, organization, gateway).await?;
+        if let Some(owner) = gateways.supervisor.elsewhere(request, gateway).await? {
+            return Ok(Where::There(GatewayServiceClient::new(owner)));
+        }
+        Ok(Where::Here(Self {
             organization,
             board,
             gateway,
+            url: row.url,
             live: gateways.supervisor.live(gateway).await?,
-        })
+        }))
     }
 
     fn main_key(&self) -> String {
@@ -62,7 +79,7 @@ impl Place {
 }
 
 /// The gateway that a board names; one that is gone is the board's mistake.
-pub async fn of_board(gateways: &Gateways, organization: Uuid, gateway: Uuid) -> Result<Row> {
+async fn of_board(gateways: &Gateways, organization: Uuid, gateway: Uuid) -> Result<Row> {
     find(&gateways.store, Some(organization), gateway)
         .await
         .map_err(|error| match error.kind() {
@@ -72,7 +89,7 @@ pub async fn of_board(gateways: &Gateways, organization: Uuid, gateway: Uuid) ->
 }
 
 /// What a gateway answers, or within [`DEADLINE`] why it does not.
-pub async fn within<T>(live: &Live, asked: impl Future<Output = Result<T, Failure>>) -> Result<T> {
+async fn within<T>(live: &Live, asked: impl Future<Output = Result<T, Failure>>) -> Result<T> {
     match tokio::time::timeout(DEADLINE, asked).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(failure)) => Err(told(&failure)),
@@ -110,12 +127,7 @@ fn json<T: Serialize>(value: &T) -> Result<Vec<u8>> {
 }
 
 /// Sessions of a board's gateway.
-pub async fn list(
-    gateways: &Gateways,
-    caller: &Caller,
-    request: &ListGatewaySessionsRequest,
-) -> Result<GatewaySessions> {
-    let place = Place::of(gateways, caller, request.board_id.as_ref()).await?;
+pub async fn list(place: &Place) -> Result<GatewaySessions> {
     let sessions = place.list().await?;
     let key = place.main_key();
     let main = sessions.iter().find(|session| session.key == key);
@@ -126,8 +138,7 @@ pub async fn list(
 }
 
 /// One session.
-pub async fn get(gateways: &Gateways, caller: &Caller, request: &GetGatewaySessionRequest) -> Result<GatewaySession> {
-    let place = Place::of(gateways, caller, request.board_id.as_ref()).await?;
+pub async fn get(place: &Place, request: &GetGatewaySessionRequest) -> Result<GatewaySession> {
     let key = &request.session_id;
     let found = |sessions: Vec<SessionInfo>| sessions.into_iter().find(|session| session.key == *key);
     let mut session = found(place.list().await?);
@@ -142,16 +153,11 @@ pub async fn get(gateways: &Gateways, caller: &Caller, request: &GetGatewaySessi
 }
 
 /// The newest messages of a session.
-pub async fn history(
-    gateways: &Gateways,
-    caller: &Caller,
-    request: &GetSessionHistoryRequest,
-) -> Result<SessionHistory> {
+pub async fn history(place: &Place, request: &GetSessionHistoryRequest) -> Result<SessionHistory> {
     let limit = request.limit.unwrap_or(HISTORY);
     if !(1..=1000).contains(&limit) {
         return Err(Error::invalid("limit", "limit must be between 1 and 1000."));
     }
-    let place = Place::of(gateways, caller, request.board_id.as_ref()).await?;
     let asked = place
         .live
         .gateway
@@ -167,16 +173,29 @@ pub async fn history(
 }
 
 /// Says something in a session.
-pub async fn send(gateways: &Gateways, caller: &Caller, request: &SendSessionMessageRequest) -> Result<Done> {
+pub async fn send(
+    gateways: &Gateways,
+    caller: &Caller,
+    place: &Place,
+    request: &SendSessionMessageRequest,
+) -> Result<Done> {
     let content = request.content.trim();
     if content.is_empty() {
         return Err(Error::invalid("content", "content must not be empty."));
     }
-    let place = Place::of(gateways, caller, request.board_id.as_ref()).await?;
     caller.may_write_board(place.organization, place.board)?;
     let key = &request.session_id;
     if *key == place.main_key() {
         within(&place.live, place.live.label(key, MAIN_LABEL)).await?;
+    }
+    // Older releases run a turn for agents that nobody created.
+    if let Some(agent) = key.strip_prefix("agent:").and_then(|rest| rest.split(':').next())
+        && !within(&place.live, place.live.gateway.list_agents())
+            .await?
+            .iter()
+            .any(|known| known.id == agent)
+    {
+        return Err(Error::not_found("Session not found"));
     }
     let id = Uuid::now_v7().to_string();
     within(&place.live, place.live.gateway.chat_now(key, content, &id)).await?;

@@ -2,36 +2,41 @@
 
 use std::time::Duration;
 
-use chassis::{Caller, Error, Result, identity::optional_uuid};
-use proto::gateway::v1::{GatewaysStatus, GetGatewaysStatusRequest};
+use chassis::{Caller, Error, Result};
+use proto::gateway::v1::{GatewaysStatus, GetGatewaysStatusRequest, gateway_service_client::GatewayServiceClient};
+use tonic::Request;
 use uuid::Uuid;
 
 use crate::{
     gateways::{Gateways, find},
     rules::{self, TokenChange},
     session::{Failure, Gateway, SessionInfo, SessionOptions, Target},
-    sessions::{DEADLINE, of_board},
+    sessions::{DEADLINE, Place, Where},
     supervisor::tls_policy,
 };
 
 /// Looks at the gateway that the request means.
-pub async fn look(gateways: &Gateways, caller: &Caller, request: GetGatewaysStatusRequest) -> Result<GatewaysStatus> {
-    if request.gateway_url.as_deref().is_some_and(|url| !url.trim().is_empty()) {
-        return by_address(gateways, caller, request).await;
+pub async fn look(gateways: &Gateways, request: &Request<GetGatewaysStatusRequest>) -> Result<Where<GatewaysStatus>> {
+    let asked = request.get_ref();
+    if asked.gateway_url.as_deref().is_some_and(|url| !url.trim().is_empty()) {
+        return by_address(gateways, request).await;
     }
-    let Some(board) = optional_uuid(request.board_id.as_ref())? else {
+    if asked.board_id.is_none() {
         return Err(Error::unprocessable("board_id or gateway_url is required"));
-    };
-    let id = gateways.boards.gateway_of(caller, board).await?;
-    let row = of_board(gateways, caller.organization()?, id).await?;
-    let live = gateways.supervisor.live(id).await?;
-    let sessions = sessions(&live.gateway).await;
-    Ok(answer(row.url, Some(id), sessions))
+    }
+    Ok(match Place::of(gateways, request, asked.board_id.as_ref()).await? {
+        Where::Here(place) => {
+            let sessions = sessions(&place.live.gateway).await;
+            Where::Here(answer(place.url, Some(place.gateway), sessions))
+        }
+        Where::There(owner) => Where::There(owner),
+    })
 }
 
-async fn by_address(gateways: &Gateways, caller: &Caller, request: GetGatewaysStatusRequest) -> Result<GatewaysStatus> {
-    let organization = caller.organization()?;
-    let url = rules::address(request.gateway_url.as_deref().unwrap_or_default())
+async fn by_address(gateways: &Gateways, request: &Request<GetGatewaysStatusRequest>) -> Result<Where<GatewaysStatus>> {
+    let organization = Caller::of(request)?.organization()?;
+    let asked = request.get_ref();
+    let url = rules::address(asked.gateway_url.as_deref().unwrap_or_default())
         .map_err(|message| Error::invalid("gateway_url", message))?;
     let stored = sqlx::query_scalar!(
         "SELECT id FROM gateway.gateways WHERE organization_id = $1 AND url = $2 ORDER BY created_at DESC LIMIT 1",
@@ -44,16 +49,20 @@ async fn by_address(gateways: &Gateways, caller: &Caller, request: GetGatewaysSt
         Some(id) => Some(find(&gateways.store, Some(organization), id).await?),
         None => None,
     };
-    let token = TokenChange::of(request.gateway_token.as_deref().map(Some));
-    let unpaired = request.gateway_disable_device_pairing;
-    let insecure = request.gateway_allow_insecure_tls;
+    let token = TokenChange::of(asked.gateway_token.as_deref().map(Some));
+    let unpaired = asked.gateway_disable_device_pairing;
+    let insecure = asked.gateway_allow_insecure_tls;
     if let (Some(row), TokenChange::Keep) = (&row, &token)
         && unpaired.is_none_or(|unpaired| unpaired == row.disable_device_pairing)
         && insecure.is_none_or(|insecure| insecure == row.allow_insecure_tls)
     {
         // Exactly what is stored: the session that is there already.
+        if let Some(owner) = gateways.supervisor.elsewhere(request, row.id).await? {
+            return Ok(Where::There(GatewayServiceClient::new(owner)));
+        }
         let live = gateways.supervisor.live(row.id).await?;
-        return Ok(answer(url.to_string(), stored, sessions(&live.gateway).await));
+        let sessions = sessions(&live.gateway).await;
+        return Ok(Where::Here(answer(url.to_string(), stored, sessions)));
     }
     let stored_token = || match row
         .as_ref()
@@ -85,7 +94,7 @@ async fn by_address(gateways: &Gateways, caller: &Caller, request: GetGatewaysSt
     let gateway = Gateway::start(target, SessionOptions::default());
     let sessions = sessions(&gateway).await;
     gateway.session().stop(Duration::ZERO).await;
-    Ok(answer(url.to_string(), stored, sessions))
+    Ok(Where::Here(answer(url.to_string(), stored, sessions)))
 }
 
 async fn sessions(gateway: &Gateway) -> Result<Vec<SessionInfo>, String> {

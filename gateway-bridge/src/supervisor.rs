@@ -9,13 +9,15 @@ use std::{
 use chassis::{
     Caller, Change, Context, Error, Result, Store,
     bus::{Bus, GAP},
-    error::Kind,
+    channel::{Channel, Peer},
     identity::Signer,
     role::backoff,
     seal::Sealer,
     timestamp,
 };
+use http::HeaderValue;
 use parking_lot::Mutex;
+use prost::Message as _;
 use proto::gateway::v1::{ConnectionPhase, GatewayConnection};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::{broadcast::error::RecvError, mpsc, watch};
@@ -23,10 +25,12 @@ use tokio_util::{
     sync::CancellationToken,
     task::{AbortOnDropHandle, TaskTracker},
 };
+use tonic::Request;
 use url::Url;
 use uuid::Uuid;
 
 use crate::{
+    leases::{Leases, Owner, RENEW},
     rules,
     session::{Device, Gateway, Phase, SessionOptions, SessionState, Target, TlsPolicy},
 };
@@ -39,6 +43,11 @@ const GRACE: Duration = Duration::from_secs(3);
 const FAREWELL: Duration = Duration::from_secs(10);
 /// Labels remembered per gateway, so that they are not sent with every message.
 const LABELS: usize = 4096;
+
+/// Marks a call that another replica passed on: it is not passed on again.
+const FORWARDED: &str = "mc-forwarded";
+/// How long a call that is passed on may take: as long as the work itself.
+const FORWARD: Duration = Duration::from_secs(125);
 
 /// A gateway as stored, secrets sealed.
 #[derive(Clone, PartialEq)]
@@ -115,6 +124,10 @@ struct Inner {
     sealer: Sealer,
     signer: Signer,
     entries: Mutex<HashMap<Uuid, Entry>>,
+    /// Which gateways are this replica's.
+    leases: Leases,
+    /// Connections to other replicas, by address.
+    replicas: Mutex<HashMap<String, Channel>>,
     device_tokens: mpsc::UnboundedSender<(Uuid, SecretString)>,
     /// Taken by the loop that writes them.
     device_tokens_out: tokio::sync::Mutex<mpsc::UnboundedReceiver<(Uuid, SecretString)>>,
@@ -128,6 +141,8 @@ impl Supervisor {
         let (device_tokens, device_tokens_out) = mpsc::unbounded_channel();
         Self {
             inner: Arc::new(Inner {
+                leases: Leases::new(store.clone(), context.settings.advertised().unwrap_or_default()),
+                replicas: Mutex::default(),
                 store,
                 sealer: context.sealer.clone(),
                 signer: context.signer.clone(),
@@ -216,73 +231,131 @@ impl Supervisor {
         })
     }
 
-    /// A live gateway; one that this process does not know yet is looked up and started.
+    fn known(&self, id: Uuid) -> Option<Live> {
+        self.inner.entries.lock().get(&id).map(|entry| entry.live.clone())
+    }
+
+    /// A live gateway of this replica; one that nobody keeps is taken and started.
     pub async fn live(&self, id: Uuid) -> Result<Live> {
-        let known = || self.inner.entries.lock().get(&id).map(|entry| entry.live.clone());
-        if let Some(live) = known() {
+        if let Some(live) = self.known(id) {
             return Ok(live);
         }
         self.sync(id).await?;
-        known().ok_or_else(|| Error::not_found("Gateway not found"))
-    }
-
-    /// The state of a gateway's session.
-    pub async fn connection(&self, id: Uuid) -> Result<GatewayConnection> {
-        let live = self.live(id).await?;
-        let state = live.gateway.session().state().borrow().clone();
-        Ok(connection(id, &state))
-    }
-
-    /// The states of several gateways' sessions, in their order; those that are gone meanwhile are left out.
-    pub async fn connections(&self, ids: &[Uuid]) -> Result<Vec<GatewayConnection>> {
-        let mut states = Vec::with_capacity(ids.len());
-        for id in ids {
-            match self.connection(*id).await {
-                Ok(state) => states.push(state),
-                Err(error) if error.kind() == Kind::NotFound => {}
-                Err(error) => return Err(error),
-            }
+        match self.known(id) {
+            Some(live) => Ok(live),
+            None if self.inner.leases.take(id).await?.is_none() => Err(Error::not_found("Gateway not found")),
+            None => Err(Error::unavailable(
+                "The gateway's session is kept by another replica. Try again in a moment.",
+            )),
         }
-        Ok(states)
     }
 
-    /// One row, or all.
-    async fn stored(&self, id: Option<Uuid>) -> Result<Vec<Stored>> {
+    /// The replica that keeps a gateway's session, when it is another one: a call about it is passed on.
+    pub async fn elsewhere<T>(&self, request: &Request<T>, id: Uuid) -> Result<Option<Peer>> {
+        if self.known(id).is_some() {
+            return Ok(None);
+        }
+        let Some(Owner::Theirs(address)) = self.inner.leases.take(id).await? else {
+            return Ok(None);
+        };
+        if address.is_empty() || request.metadata().contains_key(FORWARDED) {
+            return Err(Error::unavailable(
+                "The gateway's session moves between replicas. Try again in a moment.",
+            ));
+        }
+        let channel = {
+            let mut replicas = self.inner.replicas.lock();
+            match replicas.get(&address) {
+                Some(channel) => channel.clone(),
+                None => {
+                    let channel = Channel::far(address.clone()).map_err(Error::internal)?;
+                    replicas.insert(address, channel.clone());
+                    channel
+                }
+            }
+        };
+        let caller = Caller::of(request)?;
+        let peer = Peer::to(channel, &caller).within(FORWARD);
+        Ok(Some(peer.with(FORWARDED, HeaderValue::from_static("1"))))
+    }
+
+    /// The state of a gateway's session, whichever replica keeps it.
+    pub async fn connection(&self, id: Uuid) -> Result<GatewayConnection> {
+        self.connections(&[id])
+            .await?
+            .pop()
+            .ok_or_else(|| Error::not_found("Gateway not found"))
+    }
+
+    /// The states of several gateways' sessions, in their order, whichever replica keeps them.
+    pub async fn connections(&self, ids: &[Uuid]) -> Result<Vec<GatewayConnection>> {
+        let unknown: Vec<Uuid> = ids.iter().copied().filter(|id| self.known(*id).is_none()).collect();
+        let mut told: HashMap<Uuid, Vec<u8>> = HashMap::new();
+        if !unknown.is_empty() {
+            told.extend(self.inner.leases.told(&unknown).await?);
+        }
+        let states = ids.iter().map(|id| match self.known(*id) {
+            Some(live) => connection(*id, &live.gateway.session().state().borrow()),
+            // One that nobody has told of yet is on its way.
+            None => told
+                .get(id)
+                .and_then(|told| GatewayConnection::decode(&**told).ok())
+                .unwrap_or_else(|| GatewayConnection {
+                    gateway_id: id.to_string(),
+                    phase: ConnectionPhase::Connecting.into(),
+                    ..GatewayConnection::default()
+                }),
+        });
+        Ok(states.collect())
+    }
+
+    /// The rows of these gateways.
+    async fn stored(&self, ids: &[Uuid]) -> Result<Vec<Stored>> {
         Ok(sqlx::query_as!(
             Stored,
             "SELECT id, organization_id, name, url, allow_insecure_tls, disable_device_pairing, tls_fingerprint, token, device_token \
-             FROM gateway.gateways WHERE $1::uuid IS NULL OR id = $1",
-            id
+             FROM gateway.gateways WHERE id = ANY($1)",
+            ids
         )
         .fetch_all(self.inner.store.pool())
         .await?)
     }
 
-    /// Makes the session of one gateway what its row says.
+    /// Makes the session of one gateway what its row says, if it is this replica's or nobody's.
     pub async fn sync(&self, id: Uuid) -> Result<()> {
-        if let Some(row) = self.stored(Some(id)).await?.pop() {
-            self.apply(row).await
-        } else {
-            self.retire(id);
-            Ok(())
+        match self.inner.leases.take(id).await? {
+            Some(Owner::Ours) => match self.stored(&[id]).await?.pop() {
+                Some(row) => self.apply(row).await?,
+                None => self.retire(id),
+            },
+            Some(Owner::Theirs(_)) => self.hand_over(id),
+            None => self.retire(id),
         }
+        Ok(())
     }
 
-    /// Makes all sessions what the rows say.
+    /// Makes the sessions of all gateways that are this replica's what the rows say.
     async fn sync_all(&self) -> Result<()> {
-        let rows = self.stored(None).await?;
-        let gone: Vec<Uuid> = self
-            .inner
-            .entries
-            .lock()
-            .keys()
-            .filter(|id| !rows.iter().any(|row| row.id == **id))
-            .copied()
-            .collect();
-        for id in gone {
-            self.retire(id);
+        self.inner.leases.renew().await?;
+        self.keep(self.inner.leases.take_all().await?).await
+    }
+
+    /// Keeps the sessions of these gateways, and no others.
+    async fn keep(&self, ours: HashSet<Uuid>) -> Result<()> {
+        let lost: Vec<Uuid> = {
+            let entries = self.inner.entries.lock();
+            entries.keys().filter(|id| !ours.contains(id)).copied().collect()
+        };
+        let moved = self.stored(&lost).await?;
+        for id in lost {
+            if moved.iter().any(|row| row.id == id) {
+                self.hand_over(id);
+            } else {
+                self.retire(id);
+            }
         }
-        for row in rows {
+        let ours: Vec<Uuid> = ours.into_iter().collect();
+        for row in self.stored(&ours).await? {
             let id = row.id;
             // One row that cannot be used must not keep the others from starting.
             if let Err(error) = self.apply(row).await {
@@ -344,6 +417,28 @@ impl Supervisor {
         Ok(())
     }
 
+    /// Ends the session of a gateway that another replica keeps now.
+    fn hand_over(&self, id: Uuid) {
+        let Some(entry) = self.inner.entries.lock().remove(&id) else {
+            return;
+        };
+        tracing::info!(gateway = %id, "another replica keeps this gateway's session now");
+        self.inner.leaving.spawn(async move {
+            entry.live.gateway.session().stop(GRACE).await;
+        });
+    }
+
+    /// Renews this replica's claim, takes gateways that nobody keeps and lets go of those that another replica took.
+    async fn renew(&self) -> Result<()> {
+        self.inner.leases.renew().await?;
+        let ours = self.inner.leases.take_all().await?;
+        let same = {
+            let entries = self.inner.entries.lock();
+            entries.len() == ours.len() && entries.keys().all(|id| ours.contains(id))
+        };
+        if same { Ok(()) } else { self.keep(ours).await }
+    }
+
     /// Ends the session of a gateway whose row is gone, without waiting for it. Its main agent goes with it if the gateway
     /// can be reached: without a row nobody else could remove it.
     pub fn retire(&self, id: Uuid) {
@@ -365,6 +460,8 @@ impl Supervisor {
         let mut events = bus.watch();
         let mut failures = 0;
         let mut all = true;
+        let mut round = tokio::time::interval(RENEW);
+        round.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !stop.is_cancelled() {
             if all {
                 match self.sync_all().await {
@@ -380,6 +477,10 @@ impl Supervisor {
             }
             tokio::select! {
                 () = stop.cancelled() => break,
+                _ = round.tick() => if let Err(error) = self.renew().await {
+                    tracing::warn!(error = error.report(), "gateway leases not renewed");
+                    all = true;
+                },
                 event = events.recv() => match event {
                     Ok(event) if event.r#type == GAP => all = true,
                     Ok(event) if matches!(event.r#type.as_str(), "gateway.created" | "gateway.updated" | "gateway.deleted") => {
@@ -403,6 +504,11 @@ impl Supervisor {
         futures::future::join_all(entries.iter().map(|entry| entry.live.gateway.session().stop(GRACE))).await;
         self.inner.leaving.close();
         self.inner.leaving.wait().await;
+        match tokio::time::timeout(GRACE, self.inner.leases.leave()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::info!(error = error.report(), "gateway leases not given back"),
+            Err(_) => tracing::info!("gateway leases not given back in time"),
+        }
         Ok(())
     }
 
@@ -495,6 +601,9 @@ async fn tell(
     let mut told = None;
     loop {
         let state = states.borrow_and_update().clone();
+        if let Err(error) = inner.leases.tell(id, &connection(id, &state).encode_to_vec()).await {
+            tracing::debug!(gateway = %id, error = error.report(), "connection state not told to other replicas");
+        }
         let news = state.phase != Phase::Connecting && told.as_ref() != Some(&state.phase);
         if news {
             let brief = matches!(state.phase, Phase::Unreachable | Phase::Stopped);

@@ -37,12 +37,45 @@ use tonic::Status;
 use transcoder::Catalog;
 use uuid::Uuid;
 
+mod replicas;
+
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
     settings: Settings,
+}
+
+/// What a role is built from, alone in its process.
+fn context(database: &str, more: &[&str]) -> Context {
+    let mut arguments = vec![
+        "test",
+        "--database-url",
+        database,
+        "--secret-key",
+        "test-secret-key-0123456789-0123456789",
+        "--database-connections",
+        "5",
+        "--amqp-url",
+        "",
+        "--listen",
+        "127.0.0.1:0",
+    ];
+    arguments.extend(more);
+    let settings = Arguments::parse_from(arguments).settings;
+    let signer = Signer::new(&derive(&settings.secret_key, "principal"));
+    let channels = HashMap::from([("gateway-bridge", Channel::near())]);
+    let stop = CancellationToken::new();
+    Context {
+        catalog: Catalog::compile(proto::DESCRIPTORS).expect("the contract"),
+        sealer: Sealer::new(&settings.secret_key),
+        settings: Arc::new(settings),
+        peers: Peers::new(channels, signer.clone()),
+        signer,
+        bus: Arc::new(MemoryBus::new(stop.clone())),
+        stop,
+    }
 }
 
 /// The role, running.
@@ -58,32 +91,7 @@ impl Bridge {
     }
 
     fn on(database: Database) -> Self {
-        let arguments = [
-            "test",
-            "--database-url",
-            &database.url,
-            "--secret-key",
-            "test-secret-key-0123456789-0123456789",
-            "--database-connections",
-            "5",
-            "--amqp-url",
-            "",
-            "--listen",
-            "127.0.0.1:0",
-        ];
-        let settings = Arguments::parse_from(arguments).settings;
-        let signer = Signer::new(&derive(&settings.secret_key, "principal"));
-        let channels = HashMap::from([("gateway-bridge", Channel::near())]);
-        let stop = CancellationToken::new();
-        let context = Context {
-            catalog: Catalog::compile(proto::DESCRIPTORS).expect("the contract"),
-            sealer: Sealer::new(&settings.secret_key),
-            settings: Arc::new(settings),
-            peers: Peers::new(channels, signer.clone()),
-            signer,
-            bus: Arc::new(MemoryBus::new(stop.clone())),
-            stop,
-        };
+        let context = context(&database.url, &[]);
         let role = role(&context).expect("the role");
         let running = Running::start(&context, vec![role], Vec::new());
         Self {

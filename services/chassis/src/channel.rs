@@ -156,6 +156,18 @@ impl Peer {
         }
     }
 
+    /// A place that is no role of the constellation's list, called on behalf of a caller: another replica of one's own.
+    pub fn to(channel: Channel, caller: &Caller) -> Self {
+        Self::new(Some(channel), caller)
+    }
+
+    /// Sends one more header.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
     /// Another deadline than [`DEADLINE`], for the answer (of streams: for its beginning).
     #[must_use]
     pub fn within(mut self, deadline: Duration) -> Self {

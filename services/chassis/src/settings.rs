@@ -77,6 +77,10 @@ pub struct Settings {
     /// Address of the internal gRPC port of `serve`.
     #[arg(long, env = "GRPC_LISTEN", default_value = "127.0.0.1:5100")]
     pub grpc_listen: SocketAddr,
+    /// Where other replicas of the same role reach this process (`http://host:port`), for `serve gateway-bridge`. Empty: GRPC_LISTEN, when
+    /// that names an address.
+    #[arg(long, env = "GRPC_ADVERTISE", default_value = "")]
+    pub grpc_advertise: String,
     /// Where the other roles are (`org=http://host:port,board=...`), for `serve`.
     #[arg(long, env = "PEERS", default_value = "")]
     pub peers: String,
@@ -253,6 +257,15 @@ impl Settings {
         match self.base_url.trim_end_matches('/') {
             "" => format!("http://{}", self.listen),
             url => url.to_owned(),
+        }
+    }
+
+    /// Where other replicas reach this process; `None` when only a name that is not set could say it.
+    pub fn advertised(&self) -> Option<String> {
+        match self.grpc_advertise.trim_end_matches('/') {
+            "" if self.grpc_listen.ip().is_unspecified() => None,
+            "" => Some(format!("http://{}", self.grpc_listen)),
+            url => Some(url.to_owned()),
         }
     }
 

@@ -29,6 +29,7 @@ mod keys;
 mod limits;
 mod oidc;
 mod onboarding;
+mod list_plans;
 mod org;
 mod path;
 mod skills;
