@@ -3,7 +3,7 @@ import { MoreHorizontal, Pencil, Plus, TextCursorInput, Trash2 } from "lucide-re
 import { useState } from "react";
 import { type CustomField, CustomFieldService } from "@/gen/missioncontrol/board/v1/fields_pb";
 import { api } from "@/lib/api";
-import { list } from "@/lib/format";
+import { dateTime, list } from "@/lib/format";
 import { useHotkeys } from "@/lib/hotkeys";
 import { useIsAdmin } from "@/lib/me";
 import { json } from "@/lib/rest";
@@ -90,7 +90,8 @@ function Rows({ fields, query, onEdit }: { fields: readonly CustomField[]; query
     <Table label={t.fields} head={[t.label, t.type, t.boards, t.default, t.visibility, ...(admin ? [""] : [])]} narrow={[3, 4, 5]}>
       {shown.map((field) => {
         const type = typeWord(field.fieldType);
-        const value = defaultText(type, json(field.defaultValue));
+        const preset = json(field.defaultValue);
+        const value = type === "date_time" && preset ? dateTime(String(preset)) : defaultText(type, preset);
         const own = field.boardIds.flatMap((id) => names.get(id) ?? []);
         return (
           <tr key={field.id}>
