@@ -265,13 +265,12 @@ impl Supervisor {
         }
         let channel = {
             let mut replicas = self.inner.replicas.lock();
-            match replicas.get(&address) {
-                Some(channel) => channel.clone(),
-                None => {
-                    let channel = Channel::far(address.clone()).map_err(Error::internal)?;
-                    replicas.insert(address, channel.clone());
-                    channel
-                }
+            if let Some(channel) = replicas.get(&address) {
+                channel.clone()
+            } else {
+                let channel = Channel::far(address.clone()).map_err(Error::internal)?;
+                replicas.insert(address, channel.clone());
+                channel
             }
         };
         let caller = Caller::of(request)?;
