@@ -41,13 +41,15 @@ async function makeBoard(gateway, name, count) {
   const worker = async () => {
     while (next < count) {
       const n = next++;
-      await me.post(`/api/v1/boards/${board.id}/tasks`, {
+      const task = {
         title: `Task ${String(n).padStart(4, "0")}: find out what has to be done and do it`,
         description: "What has to be done, in a sentence or two that people would write.",
         priority: ["low", "medium", "high"][n % 3],
         status: states[n % 5],
         tag_ids: [tags[n % 3].id],
-      });
+      };
+      // A busy machine may need a second try; what is measured comes later.
+      await me.post(`/api/v1/boards/${board.id}/tasks`, task).catch(() => me.post(`/api/v1/boards/${board.id}/tasks`, task));
     }
   };
   await Promise.all(Array.from({ length: 8 }, worker));

@@ -13,7 +13,7 @@ const t = texts("board", board);
 export function TaskActivity({ boardId, taskId }: { boardId: string; taskId: string }) {
   const query = useQuery({
     queryKey: ["task", taskId, "activity"],
-    queryFn: async ({ signal }) => (await api(ActivityService).listActivity({ boardId, limit: 200 }, { signal })).items.filter((event) => event.taskId === taskId),
+    queryFn: async ({ signal }) => (await api(ActivityService).listActivity({ boardId, taskId, limit: 100 }, { signal })).items,
   });
   return (
     <QueryView query={query} skeleton={<Skeleton lines={4} />} isEmpty={(all) => all.length === 0} empty={<p className="py-2 text-sm text-muted">{t.noActivity}</p>}>
