@@ -1,16 +1,19 @@
-import { Eye, EyeOff } from "lucide-react";
-import { type FormEvent, useState } from "react";
+import { useQuery } from "@tanstack/react-query";
+import { Eye, EyeOff, LogIn } from "lucide-react";
+import { type FormEvent, useEffect, useRef, useState } from "react";
+import { useLocation } from "wouter";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { UserService } from "@/gen/missioncontrol/org/v1/org_pb";
+import { AuthService, UserService } from "@/gen/missioncontrol/org/v1/org_pb";
 import { api } from "@/lib/api";
 import { say } from "@/lib/errors";
+import { beginOidc, CALLBACK, finishOidc } from "@/lib/oidc";
 import { useStore } from "@/lib/store";
 import { session, signIn, signOut } from "@/lib/session";
 import shell from "@/texts/en/shell";
 import { texts } from "@/texts/catalogue";
 import { Button, IconButton } from "@/ui/button";
 import { Dialog } from "@/ui/dialog";
-import { Field, Input } from "@/ui/field";
+import { Field, FormFailure, Input } from "@/ui/field";
 import { useTitle } from "@/ui/page";
 
 const t = texts("shell", shell).signIn;
@@ -19,6 +22,60 @@ const t = texts("shell", shell).signIn;
 async function attempt(token: string): Promise<void> {
   await api(UserService).bootstrapUser({}, { headers: { authorization: `Bearer ${token}` } });
   signIn(token);
+}
+
+/** How people sign in here: by token, or at an issuer. */
+function Ways(props: { submit?: string; onCancel?: () => void }) {
+  const { data, isPending } = useQuery({ queryKey: ["auth-config"], queryFn: ({ signal }) => api(AuthService).getAuthConfig({}, { signal }), retry: false });
+  if (isPending) return <div className="skeleton h-24" />;
+  return data?.mode === "oidc" && data.clientId ? <SingleSignOn config={data} onCancel={props.onCancel} /> : <TokenForm {...props} />;
+}
+
+function SingleSignOn({ config, onCancel }: { config: Parameters<typeof beginOidc>[0]; onCancel?: () => void }) {
+  const [error, setError] = useState<string>();
+  const [busy, setBusy] = useState(false);
+  const [path, go] = useLocation();
+  const asked = useRef(false);
+  useEffect(() => {
+    if (path !== CALLBACK || asked.current || location.search === "") return;
+    asked.current = true;
+    setBusy(true);
+    finishOidc(location.search)
+      .then((place) => go(place, { replace: true }))
+      .catch((failure: unknown) => setError(failure instanceof Error ? failure.message : String(failure)))
+      .finally(() => setBusy(false));
+  }, [path, go]);
+  return (
+    <div className="space-y-3">
+      {error && (
+        <FormFailure>
+          {t.oidcFailed}: {error}
+        </FormFailure>
+      )}
+      <Button
+        variant="primary"
+        size="lg"
+        icon={LogIn}
+        busy={busy}
+        className="w-full"
+        onClick={() => {
+          setBusy(true);
+          setError(undefined);
+          beginOidc(config).catch((failure: unknown) => {
+            setError(failure instanceof Error ? failure.message : String(failure));
+            setBusy(false);
+          });
+        }}
+      >
+        {t.oidc}
+      </Button>
+      {onCancel && (
+        <Button variant="ghost" className="w-full" onClick={onCancel}>
+          {t.other}
+        </Button>
+      )}
+    </div>
+  );
 }
 
 function TokenForm({ submit = t.submit, onCancel }: { submit?: string; onCancel?: () => void }) {
@@ -84,7 +141,7 @@ export default function SignIn() {
           </div>
         </div>
         <div className="rounded-xl border bg-surface p-5 shadow-card">
-          <TokenForm />
+          <Ways />
         </div>
       </div>
     </main>
@@ -96,7 +153,7 @@ export function SignInAgain() {
   const { expired } = useStore(session);
   return (
     <Dialog open={expired} onClose={() => undefined} title={t.again} description={t.againBody} size="sm">
-      <TokenForm submit={t.again} onCancel={signOut} />
+      <Ways submit={t.again} onCancel={signOut} />
     </Dialog>
   );
 }
