@@ -17,7 +17,7 @@ import { Page } from "@/ui/page";
 import { Boundary, Notice, Quiet, Skeleton } from "@/ui/states";
 import { Toasts } from "@/ui/toast";
 import { client } from "./client";
-import { backgrounds, navigation, pages, routes } from "./pages";
+import { backgrounds, navigation, pages, routes, preload } from "./pages";
 import { Drawer, Sidebar, Topbar } from "./sidebar";
 
 const t = texts("shell", shell);
@@ -53,6 +53,8 @@ export function start(root: HTMLElement): void {
     }
   });
   if (token !== null) {
+    // The code of the page is on its way while the shell is drawn.
+    preload(location.pathname);
     void client.prefetchQuery(meQuery);
     void client.prefetchQuery(organizationsQuery);
   }

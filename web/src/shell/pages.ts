@@ -29,8 +29,10 @@ export const navigation = pages.flatMap((page) => page.nav ?? []).toSorted((a, b
 
 /** Loads what a place needs before it is visited. */
 export function preload(to: string): void {
-  const first = to.split("/")[1];
-  for (const route of routes) if (route.path.split("/")[1] === first) void route.load().catch(() => undefined);
+  void routes
+    .find(({ path }) => new RegExp(`^${path.replace(/:[^/]+/g, "[^/]+").replace("/*?", "(?:/.*)?")}/?$`).test(to))
+    ?.load()
+    .catch(() => undefined);
 }
 
 /** What runs beside every page. */
