@@ -30,6 +30,7 @@ const MAIN_LABEL: &str = "Gateway Agent";
 const HISTORY: i32 = 200;
 
 /// Where a request about a gateway is answered.
+#[expect(clippy::large_enum_variant, reason = "held for one call only, never in numbers")]
 pub enum Where<T> {
     /// By this replica.
     Here(T),

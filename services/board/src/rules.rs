@@ -460,7 +460,7 @@ pub fn obstacles(actor: Actor, gates: Gates, task: &State, asked: &Asked, facts:
         match (rule, actor) {
             ("task_blocked_cannot_transition", _) => facts.blocked_by.clear(),
             ("block_status_changes_with_pending_approval", _) => {
-                gates.block_status_changes_with_pending_approval = false
+                gates.block_status_changes_with_pending_approval = false;
             }
             ("require_review_before_done", _) => gates.require_review_before_done = false,
             ("require_approval_for_done", _) => gates.require_approval_for_done = false,

@@ -45,8 +45,8 @@ impl Service {
         .await?
         .ok_or_else(not_found)?;
         drop(connection);
-        let assigned: Vec<Uuid> = loaded.row.assigned_agent_id.into_iter().collect();
-        let assignee = self.outside.agents(caller, board.organization, &assigned).await?.pop();
+        let agents: Vec<Uuid> = loaded.row.assigned_agent_id.into_iter().collect();
+        let assignee = self.outside.agents(caller, board.organization, &agents).await?.pop();
 
         let (mut depends_on, mut dependents) = (Vec::new(), Vec::new());
         for row in around {

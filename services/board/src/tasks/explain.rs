@@ -104,7 +104,7 @@ impl Service {
                 Ok(found) => return Ok(found),
                 Err(fact) => {
                     self.fetch(caller, &loaded.board, Some(loaded.row.id), fact, facts)
-                        .await?
+                        .await?;
                 }
             }
         }
