@@ -136,7 +136,7 @@ mod tests {
             (MetricsRange::MetricsRange14d, 15, 15),
             (MetricsRange::MetricsRange1m, 31, 31),
             (MetricsRange::MetricsRange3m, 14, 14),
-            (MetricsRange::MetricsRange6m, 26, 27),
+            (MetricsRange::MetricsRange6m, 27, 27),
             (MetricsRange::MetricsRange1y, 13, 13),
         ] {
             let window = Window::ending(range, NOW);

@@ -11,7 +11,7 @@ use testkit::gateway::{FakeGateway, Options, Release};
 use crate::{
     harness::{Answer, Harness, Rest, eventually, id},
     org::{join, member_id},
-    path::{board, team, token_of},
+    path::{board, team, token_at},
 };
 
 /// Operations whose answer hangs on something a test has not: the network, a browser, another person's mail. They may be refused in these
@@ -432,7 +432,7 @@ async fn seed(mc: &Harness, fake: &FakeGateway) -> (Seeds, Callers) {
     let post = async |path: String, body: Value| person.post(&path, body).await.expect(200);
     let mut ids: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
 
-    let lead = {
+    {
         use proto::agent::v1::{EnsureBoardLeadRequest, agent_directory_service_client::AgentDirectoryServiceClient};
         let peer = mc.constellation.context.peers.as_service("agent", None, None);
         let request = EnsureBoardLeadRequest {
@@ -440,37 +440,13 @@ async fn seed(mc: &Harness, fake: &FakeGateway) -> (Seeds, Callers) {
             name: "Contract lead".into(),
             ..EnsureBoardLeadRequest::default()
         };
-        let made = AgentDirectoryServiceClient::new(peer)
+        AgentDirectoryServiceClient::new(peer)
             .ensure_board_lead(request)
             .await
             .expect("a lead");
-        made.into_inner().agent.expect("an agent").id
-    };
-    let lead_token = token_of(fake, &lead).await;
-    let main = eventually("the gateway's main agent", || async {
-        let agents = person.get("/api/v1/agents").await.expect(200);
-        let agent = agents["items"]
-            .as_array()?
-            .iter()
-            .find(|agent| agent["board_id"].is_null())?
-            .clone();
-        Some(id(&agent))
-    })
-    .await;
-    let main_token = {
-        let key = eventually("the main agent's files", || async {
-            fake.agents()
-                .into_iter()
-                .find(|key| key.contains(&main) || key.contains(&gateway_id))
-        })
-        .await;
-        eventually("the main agent's token", || async {
-            let text = fake.file(&key, "TOOLS.md").or_else(|| fake.file(&key, "AGENTS.md"))?;
-            text.lines()
-                .find_map(|line| line.strip_prefix("AUTH_TOKEN=").map(|token| token.trim().to_owned()))
-        })
-        .await
-    };
+    }
+    let lead_token = token_at(fake, &format!("lead-{board_id}")).await;
+    let main_token = token_at(fake, &format!("mc-gateway-{gateway_id}")).await;
     let spare = async |name: &str| {
         let body = json!({"name": name, "board_id": board_id});
         id(&post("/api/v1/agents".into(), body).await)

@@ -398,7 +398,10 @@ async fn the_feed_is_filtered_and_its_stream_is_in_order() {
         ("event_types=task.*", 3),
         ("event_types=task.created,tag.*", 3),
         ("event_types=task.*&exclude_types=task.comment", 2),
-        ("exclude_types=task.*,board.*,gateway.*,organization.*,user.*,tag.*", 0),
+        (
+            "exclude_types=task.*,board.*,gateway.*,organization.*,user.*,tag.*,agent.*,skill_pack.*",
+            0,
+        ),
         (&format!("board_id={other}&event_types=task.*"), 1),
         (&format!("task_id={task}"), 2),
         (&format!("agent_id={}", Uuid::now_v7()), 0),

@@ -188,7 +188,14 @@ async fn inventory(mc: &Harness, board: &str) -> Value {
             .flatten()
             .filter_map(Value::as_object_mut)
         {
-            for changing in ["updated_at", "last_seen_at", "status"] {
+            for changing in [
+                "updated_at",
+                "last_seen_at",
+                "status",
+                "status_reason",
+                "condition",
+                "offline_at",
+            ] {
                 item.remove(changing);
             }
         }
