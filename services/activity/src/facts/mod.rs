@@ -98,9 +98,14 @@ pub async fn follow(tx: &mut Tx, events: &[Told<'_>]) -> Result<()> {
     let mut boards = HashMap::new();
     let (mut agents, mut problems, mut approvals) = (HashMap::new(), HashMap::new(), HashMap::new());
     let (mut tasks, mut gateways, mut gone) = (Vec::new(), Vec::new(), Vec::new());
+    let closed = write::closed(tx, &events.iter().map(|told| told.organization).collect::<Vec<_>>()).await?;
     for told in events {
         let kind = told.event.r#type.as_str();
         let (subject, _) = kind.split_once('.').unwrap_or((kind, ""));
+        // What other services tell while an organization goes would bring back what was forgotten.
+        if subject != "organization" && closed.contains(&told.organization) {
+            continue;
+        }
         match subject {
             "board" => {
                 if let Some(fact) = board(told) {

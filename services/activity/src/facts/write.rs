@@ -197,6 +197,17 @@ pub async fn approvals(tx: &mut Tx, facts: Vec<ApprovalFact>) -> Result<()> {
     Ok(())
 }
 
+/// Those of these organizations that were deleted, as the log says.
+pub async fn closed(tx: &mut Tx, organizations: &[Uuid]) -> Result<Vec<Uuid>> {
+    Ok(sqlx::query_scalar!(
+        "SELECT organization_id FROM activity.tallies WHERE organization_id = ANY($1) AND board_id = $2 AND event_type = 'organization.deleted'",
+        organizations,
+        Uuid::nil()
+    )
+    .fetch_all(&mut **tx)
+    .await?)
+}
+
 /// Everything of these organizations.
 pub async fn forget(tx: &mut Tx, organizations: &[Uuid]) -> Result<()> {
     sqlx::query!(

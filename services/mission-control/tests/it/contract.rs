@@ -552,7 +552,7 @@ async fn seed(mc: &Harness, fake: &FakeGateway) -> (Seeds, Callers) {
     )
     .await;
     ids.insert("api-keys", keys);
-    let field = |key: &str| json!({"field_key": key, "label": key});
+    let field = |key: &str| json!({"field_key": key, "label": key, "field_type": "text", "ui_visibility": "always", "board_ids": [board_id]});
     ids.insert(
         "custom-fields",
         two(
