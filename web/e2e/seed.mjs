@@ -34,7 +34,7 @@ export async function agent(id) {
 }
 
 /** Makes it; answers what a journey wants to know. */
-export async function seed({ tasks = 26, me = person() } = {}) {
+export async function seed({ tasks = 26, asking = true, me = person() } = {}) {
   await me.post("/api/v1/auth/bootstrap");
   const gateway = await me.post("/api/v1/gateways", { name: "Local gateway", url: process.env.GATEWAY_URL, token: process.env.GATEWAY_TOKEN, workspace_root: "/tmp/agents" });
   const group = await me.post("/api/v1/board-groups", { name: "Growth", slug: "growth", description: "Everything that brings people in and keeps them." });
@@ -79,14 +79,16 @@ export async function seed({ tasks = 26, me = person() } = {}) {
   await me.post(`/api/v1/boards/${board.id}/memory`, { content: "Good morning. Anything that blocks the launch?", tags: ["chat"] });
   // Who asks cannot decide: an agent asks.
   const ada = process.env.GATEWAY_FILES ? await agent(agents[0].id) : undefined;
-  await (ada ?? me).post(`/api/v1/${ada ? "agent/" : ""}boards/${board.id}/approvals`, {
-    action_type: "send_email",
-    task_ids: [made[3].id],
-    confidence: 78,
-    lead_reasoning: "The mail goes to 4,200 customers; wording was checked by two agents.",
-    payload: { reason: "Send the launch mail", subject: "The autumn release is here", recipients: 4200 },
-    rubric_scores: { clarity: 85, risk: 40, completeness: 90 },
-  });
+  if (asking) {
+    await (ada ?? me).post(`/api/v1/${ada ? "agent/" : ""}boards/${board.id}/approvals`, {
+      action_type: "send_email",
+      task_ids: [made[3].id],
+      confidence: 78,
+      lead_reasoning: "The mail goes to 4,200 customers; wording was checked by two agents.",
+      payload: { reason: "Send the launch mail", subject: "The autumn release is here", recipients: 4200 },
+      rubric_scores: { clarity: 85, risk: 40, completeness: 90 },
+    });
+  }
   return { gateway, group, boards, board, tags, agents, ada, tasks: made };
 }
 

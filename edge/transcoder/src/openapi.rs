@@ -247,7 +247,7 @@ fn responses(route: &Route, schemas: &mut Schemas<'_>) -> Value {
             None => schemas.message(output.index, Direction::Answer),
         };
         let content = if route.answers_file() {
-            json!({ "application/octet-stream": { "schema": { "type": "string", "format": "binary" } } })
+            json!({ "*/*": { "schema": { "type": "string", "format": "binary" } } })
         } else if route.plan.server_streaming {
             if let Some(event) = &route.event {
                 let text = format!("Server-sent events named `{event}`; `data` is the JSON described here.");

@@ -5,7 +5,7 @@ import { seed } from "../seed.mjs";
 import { expect } from "../walk.mjs";
 
 export default async function activity({ open, look, shot, check, me, url }) {
-  const world = await seed({ tasks: 12 });
+  const world = await seed({ tasks: 12, asking: false });
   await ask(me, world);
   const page = await open("/activity", { width: 1440, height: 900 });
   await page.getByRole("heading", { name: "Today" }).waitFor();

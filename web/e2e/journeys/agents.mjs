@@ -51,7 +51,7 @@ export default async function agents({ open, look, me }) {
   await lookBoth(look, page, "conversation");
 
   await page.getByRole("button", { name: "Nudge" }).click();
-  await page.getByLabel("Message").fill("Please look at the newest question.");
+  await page.getByRole("textbox", { name: "Message" }).fill("Please look at the newest question.");
   await page.getByRole("button", { name: "Send the nudge" }).click();
   await page.getByText("Linus has it").waitFor();
   await look(page, "nudge");

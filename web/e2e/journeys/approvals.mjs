@@ -4,7 +4,7 @@ import { seed } from "../seed.mjs";
 import { expect } from "../walk.mjs";
 
 export default async function approvals({ open, look, shot, check, me, url }) {
-  const world = await seed({ tasks: 8 });
+  const world = await seed({ tasks: 8, asking: false });
   const page = await open("/approvals", { width: 1440, height: 900 });
   const other = await open("/boards", { width: 1440, height: 900 });
   await page.getByRole("status").filter({ hasText: "Live" }).waitFor();

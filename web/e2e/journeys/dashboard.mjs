@@ -4,7 +4,7 @@ import { seed } from "../seed.mjs";
 import { expect } from "../walk.mjs";
 
 export default async function dashboard({ open, look, me, url }) {
-  const world = await seed({ tasks: 26 });
+  const world = await seed({ tasks: 26, asking: false });
   await ask(me, world);
   const page = await open("/dashboard", { width: 1440, height: 1000 });
   const figure = (name) => page.locator("dl > div", { has: page.getByText(name, { exact: true }) }).locator("dd > span").first();

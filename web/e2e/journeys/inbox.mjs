@@ -4,7 +4,7 @@ import { seed } from "../seed.mjs";
 import { expect } from "../walk.mjs";
 
 export default async function inbox({ open, look, me, url }) {
-  const world = await seed({ tasks: 12 });
+  const world = await seed({ tasks: 12, asking: false });
   const page = await open("/", { width: 1440, height: 900 });
   await page.getByRole("heading", { name: "Inbox", level: 1 }).waitFor();
   await page.getByRole("status").filter({ hasText: "Live" }).waitFor();

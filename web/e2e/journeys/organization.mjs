@@ -4,7 +4,7 @@ import { expect } from "../walk.mjs";
 import { rest, until } from "../rest.mjs";
 
 export default async function organization({ open, look, shot, check, me, url }) {
-  const world = await seed({ tasks: 6 });
+  const world = await seed({ tasks: 6, asking: false });
   const page = await open("/organization", { width: 1440, height: 900 });
   await page.getByRole("cell", { name: /Local User/ }).waitFor();
   await look(page, "members");
