@@ -23,16 +23,19 @@ export function Notice({ icon: Icon = Inbox, title, children, action, className 
   );
 }
 
+/** Not for this person. */
+export function Denied({ className }: { className?: string }) {
+  return (
+    <Notice icon={Lock} title={t.deniedTitle} className={className}>
+      {t.deniedBody}
+    </Notice>
+  );
+}
+
 /** Why something could not be read, and a way on. */
 export function Failure({ error, retry, className }: { error: unknown; retry?: () => void; className?: string }) {
   const kind = trouble(error);
-  if (kind === "denied") {
-    return (
-      <Notice icon={Lock} title={t.deniedTitle} className={className}>
-        {t.deniedBody}
-      </Notice>
-    );
-  }
+  if (kind === "denied") return <Denied className={className} />;
   if (kind === "missing") {
     return (
       <Notice icon={Compass} title={t.missingTitle} className={className}>

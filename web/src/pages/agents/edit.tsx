@@ -1,12 +1,13 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useLocation, useParams } from "wouter";
 import type { Agent } from "@/gen/missioncontrol/agent/v1/agent_pb";
+import { organizationsQuery, useIsAdmin } from "@/lib/me";
 import { useSearchState } from "@/lib/search";
 import { boardsQuery } from "@/pages/boards/queries";
 import agents from "@/texts/en/agents";
 import { texts } from "@/texts/catalogue";
 import { Page } from "@/ui/page";
-import { QueryView } from "@/ui/states";
+import { Denied, QueryView } from "@/ui/states";
 import { AgentForm } from "./agent-form";
 import { agentQuery } from "./queries";
 
@@ -33,9 +34,11 @@ function New() {
   const done = useDone();
   const [params] = useSearchState();
   const boards = useQuery(boardsQuery);
+  const admin = useIsAdmin();
+  const organizations = useQuery(organizationsQuery);
   return (
     <Page title={t.new} above={[{ label: t.agents, to: "/agents" }]} wide>
-      <QueryView query={boards}>{() => <AgentForm boardId={params.get("board") ?? undefined} onDone={done} />}</QueryView>
+      {organizations.data && !admin ? <Denied /> : <QueryView query={boards}>{() => <AgentForm boardId={params.get("board") ?? undefined} onDone={done} />}</QueryView>}
     </Page>
   );
 }

@@ -19,16 +19,14 @@ import { Badge } from "@/ui/badge";
 import { Button, LinkButton } from "@/ui/button";
 import { cx } from "@/ui/cx";
 import { Page } from "@/ui/page";
-import { Failure, Notice, Skeleton } from "@/ui/states";
+import { Denied, Failure, Skeleton } from "@/ui/states";
 import { toastError } from "@/ui/toast";
-import { Lock, PlugZap } from "lucide-react";
+import { PlugZap } from "lucide-react";
 import { AgentForm, BoardForm, OrganizationForm, TaskForm } from "./forms";
 import { progressOf, type Progress, STEPS, type StepName } from "./progress";
-import ui from "@/texts/en/ui";
 
 const t = texts("start", start);
 const p = texts("parts", parts);
-const words = texts("ui", ui);
 
 /** A task of a board: the newest. */
 const firstTaskQuery = (boardId: string) =>
@@ -54,11 +52,7 @@ export default function Start() {
   const broken = all.find((query) => query.error && query.data === undefined);
   let content: ReactNode;
   if (organizations.data && !admin) {
-    content = (
-      <Notice icon={Lock} title={words.deniedTitle}>
-        {words.deniedBody}
-      </Notice>
-    );
+    content = <Denied />;
   } else if (broken) {
     content = <Failure error={broken.error} retry={() => void broken.refetch()} />;
   } else if (all.some((query) => query.data === undefined) || (ownBoard !== undefined && task.data === undefined)) {
