@@ -16,7 +16,7 @@ use testkit::{Database, database};
 pub const TOKEN: &str = "test-token-0123456789-0123456789-0123456789-0123456789";
 
 /// How long something that happens by itself may take.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(45);
 
 #[derive(Parser)]
 struct Arguments {
