@@ -198,9 +198,13 @@ async fn what_is_derived_from_the_log_can_be_made_anew() {
         let inbox = person.get("/api/v1/inbox").await.expect(200)["items"].clone();
         json!([dashboard, inbox])
     };
-    let before = eventually("following the tasks", || async {
-        let views = views().await;
-        (tasks(&views[0]) == [1, 1, 0, 0] && views[1].as_array().is_some_and(|items| items.len() == 1)).then_some(views)
+    // What happens by itself (the gateway's agent is being made) is told before the views are kept.
+    let log = async || person.get("/api/v1/activity?limit=1").await.expect(200)["total"].clone();
+    let before = eventually("following the tasks until the log is quiet", || async {
+        let (kept, told) = (views().await, log().await);
+        tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+        let followed = tasks(&kept[0]) == [1, 1, 0, 0] && kept[1].as_array().is_some_and(|items| items.len() == 1);
+        (followed && kept == views().await && told == log().await).then_some(kept)
     })
     .await;
     let organization = person.get("/api/v1/organizations/me").await.expect(200);
