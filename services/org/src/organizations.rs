@@ -5,13 +5,17 @@ use proto::common::v1::Ok as Done;
 use proto::org::v1::{
     CreateOrganizationRequest, DeleteMyOrganizationRequest, GetMyMembershipRequest, GetMyOrganizationRequest,
     ListMyOrganizationsRequest, ListMyOrganizationsResponse, Member, Organization, OrganizationListItem,
-    SetActiveOrganizationRequest, organization_service_server::OrganizationService,
+    SetActiveOrganizationRequest, UpdateMyOrganizationRequest, organization_service_server::OrganizationService,
 };
 use time::OffsetDateTime;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use crate::{members, rules::Role, users};
+use crate::{
+    members,
+    rules::{self, Role},
+    users,
+};
 
 /// The service behind `/organizations`.
 pub struct Organizations {
@@ -46,15 +50,7 @@ impl OrganizationService for Organizations {
         let caller = Caller::of(&request)?;
         let user = caller.user_id()?;
         let request = request.into_inner();
-        let name = request.name.trim();
-        if name.is_empty() {
-            return Err(Error::invalid("name", "name must not be blank.").into());
-        }
-        let taken = || {
-            Error::conflict(format!(
-                "An organization named `{name}` exists already. Choose another name."
-            ))
-        };
+        let name = called(&request.name)?;
 
         let mut tx = self.store.begin().await?;
         // The condition covers personal organizations, which the unique index leaves out; the index covers two at once.
@@ -70,8 +66,8 @@ impl OrganizationService for Organizations {
         .await;
         let organization = match inserted {
             Ok(Some(row)) => row,
-            Ok(None) => return Err(taken().into()),
-            Err(error) if violates(&error, "organizations_name_key") => return Err(taken().into()),
+            Ok(None) => return Err(taken(name).into()),
+            Err(error) if violates(&error, "organizations_name_key") => return Err(taken(name).into()),
             Err(error) => return Err(Error::from(error).into()),
         };
         let id = organization.id;
@@ -177,6 +173,16 @@ impl OrganizationService for Organizations {
         Ok(Response::new(member))
     }
 
+    async fn update_my_organization(
+        &self,
+        request: Request<UpdateMyOrganizationRequest>,
+    ) -> Result<Response<Organization>, Status> {
+        let caller = Caller::of(&request)?;
+        let id = caller.organization()?;
+        let request = request.into_inner();
+        Ok(Response::new(self.rename(&caller, id, called(&request.name)?).await?))
+    }
+
     async fn delete_my_organization(
         &self,
         request: Request<DeleteMyOrganizationRequest>,
@@ -195,6 +201,62 @@ impl OrganizationService for Organizations {
         tx.commit().await?;
         Ok(Response::new(Done { ok: true }))
     }
+}
+
+impl Organizations {
+    async fn rename(&self, caller: &Caller, id: Uuid, name: &str) -> Result<Organization> {
+        let mut tx = self.store.begin().await?;
+        rules::check_admin(members::standing(&mut tx, id, caller.user_id()?).await?.actor)?;
+        let before = sqlx::query_as!(
+            OrganizationRow,
+            "SELECT id, name, created_at, updated_at FROM org.organizations WHERE id = $1",
+            id
+        )
+        .fetch_one(&mut *tx)
+        .await?;
+        let before = Organization::from(before);
+        if before.name == name {
+            return Ok(before);
+        }
+        // Whoever names their organization has chosen: the unique index holds for it from now on, and covers two at once.
+        let renamed = sqlx::query_as!(
+            OrganizationRow,
+            "UPDATE org.organizations SET name = $2, personal = false, updated_at = now() \
+             WHERE id = $1 AND NOT EXISTS (SELECT FROM org.organizations WHERE lower(name) = lower($2) AND id <> $1) \
+             RETURNING id, name, created_at, updated_at",
+            id,
+            name
+        )
+        .fetch_optional(&mut *tx)
+        .await;
+        let after = match renamed {
+            Ok(Some(row)) => Organization::from(row),
+            Ok(None) => return Err(taken(name)),
+            Err(error) if violates(&error, "organizations_name_key") => return Err(taken(name)),
+            Err(error) => return Err(error.into()),
+        };
+        let change = Change::new("organization.updated", id)
+            .message(format!("Organization renamed from {} to {name}.", before.name))
+            .before(&before)
+            .after(&after);
+        tx.record(caller, change).await?;
+        tx.commit().await?;
+        Ok(after)
+    }
+}
+
+/// The name that was sent, without blanks around it.
+fn called(name: &str) -> Result<&str> {
+    match name.trim() {
+        "" => Err(Error::invalid("name", "name must not be blank.")),
+        name => Ok(name),
+    }
+}
+
+fn taken(name: &str) -> Error {
+    Error::conflict(format!(
+        "An organization named `{name}` exists already. Choose another name."
+    ))
 }
 
 /// Deletes organizations. Answers what to record.

@@ -7,9 +7,10 @@ use proto::{
     identity::v1::{Principal, PrincipalKind},
     org::v1::{
         AcceptInviteRequest, DeleteMeRequest, GetMyMembershipRequest, Member, RemoveMemberRequest, ResolveUserRequest,
-        SetActiveOrganizationRequest, UpdateMemberRequest, directory_service_client::DirectoryServiceClient,
-        invite_service_client::InviteServiceClient, member_service_client::MemberServiceClient,
-        organization_service_client::OrganizationServiceClient, user_service_client::UserServiceClient,
+        SetActiveOrganizationRequest, UpdateMemberRequest, UpdateMyOrganizationRequest,
+        directory_service_client::DirectoryServiceClient, invite_service_client::InviteServiceClient,
+        member_service_client::MemberServiceClient, organization_service_client::OrganizationServiceClient,
+        user_service_client::UserServiceClient,
     },
 };
 use serde_json::{Value, json};
@@ -299,6 +300,83 @@ async fn organizations_are_unique_by_name_and_one_is_active() {
         .set_active_organization(request)
         .await;
     assert_eq!(refusal(refused), (Kind::Denied, "No org access".into()));
+    mc.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn admins_rename_their_organization_and_names_stay_unique() {
+    let mc = Harness::start().await;
+    let person = mc.person();
+    let personal = person.get("/api/v1/organizations/me").await.expect(200);
+    let admin = join(&mc, "ann", json!({"role": "admin"})).await;
+    let member = join(&mc, "max", json!({})).await;
+    let eve = sign_in(&mc, "eve", "eve@example.org").await;
+    let rename = async |actor: &Principal, name: &str| {
+        let request = UpdateMyOrganizationRequest { name: name.into() };
+        OrganizationServiceClient::new(calling(&mc, "org", actor))
+            .update_my_organization(request)
+            .await
+            .map(tonic::Response::into_inner)
+    };
+
+    let renamed = person
+        .patch("/api/v1/organizations/me", json!({"name": "  Acme "}))
+        .await
+        .expect(200);
+    assert_eq!(
+        (&renamed["id"], &renamed["name"], &renamed["created_at"]),
+        (&personal["id"], &json!("Acme"), &personal["created_at"])
+    );
+    assert_ne!(renamed["updated_at"], personal["updated_at"]);
+    assert_eq!(person.get("/api/v1/organizations/me").await.expect(200), renamed);
+    // The same name changes nothing, another spelling of it does.
+    assert_eq!(
+        person
+            .patch("/api/v1/organizations/me", json!({"name": "Acme"}))
+            .await
+            .expect(200),
+        renamed
+    );
+    assert_eq!(rename(&admin, "ACME").await.expect("admins rename").name, "ACME");
+
+    for body in [json!({"name": " "}), json!({"name": null}), json!({})] {
+        person.patch("/api/v1/organizations/me", body).await.detail(422);
+    }
+    assert_eq!(refusal(rename(&member, "Mine").await).0, Kind::Denied);
+    let taken = refusal(rename(&eve, "acme").await);
+    assert_eq!(
+        taken,
+        (
+            Kind::Conflict,
+            "An organization named `acme` exists already. Choose another name.".into()
+        )
+    );
+    person
+        .post("/api/v1/organizations", json!({"name": "acme"}))
+        .await
+        .detail(409);
+    let (one, other) = futures::join!(rename(&admin, "Twice"), rename(&eve, "twice"));
+    assert_ne!(
+        one.is_ok(),
+        other.is_ok(),
+        "one of two gets the name: {one:?} {other:?}"
+    );
+
+    let told = events(&mc).await;
+    let renames = told.iter().filter(|kind| *kind == "organization.updated").count();
+    assert_eq!(renames, 3, "only changes are told: {told:?}");
+    eventually("the audit trail having the names", || async {
+        let trail = person
+            .get("/api/v1/activity?with_changes=true&event_type=organization.updated")
+            .await
+            .expect(200);
+        let items = trail["items"].as_array()?;
+        items
+            .iter()
+            .any(|item| item["before"]["name"] == "Personal" && item["after"]["name"] == "Acme")
+            .then_some(())
+    })
+    .await;
     mc.stop().await;
 }
 
