@@ -1,24 +1,29 @@
 //! The page in a real browser, against the real port with a real PostgreSQL and a scripted gateway.
 //!
-//! Every file of `web/e2e/journeys` is one journey; each gets a constellation and a database of its own. `JOURNEY=board` runs one;
-//! `WEB_HOLD=127.0.0.1:8123` runs none, but fills a constellation on that address with what `web/e2e/seed.mjs` makes and waits.
+//! Every file of `web/e2e/journeys` is a journey and a test of its name; each gets a constellation and a database of its own, and what
+//! [`Surroundings::of`] says beside it. `WEB_HOLD=127.0.0.1:8123` runs none, but fills a constellation on that address with what
+//! `web/e2e/seed.mjs` makes and waits.
 
 #[path = "../it/harness.rs"]
 #[expect(dead_code, reason = "the harness serves another test binary too")]
 mod harness;
+mod surroundings;
 
 use std::{
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{ExitCode, Stdio},
     sync::Arc,
 };
 
 use harness::{Harness, TOKEN};
+use libtest_mimic::{Arguments, Failed, Trial};
+use surroundings::Surroundings;
 use testkit::gateway::{FakeGateway, Options, Release};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::TcpListener,
     process::Command,
+    runtime::Runtime,
 };
 
 fn web() -> PathBuf {
@@ -30,12 +35,10 @@ fn web() -> PathBuf {
 
 /// Names of the journeys, in order.
 fn journeys() -> Vec<String> {
-    let wanted = std::env::var("JOURNEY").ok();
     let mut names: Vec<String> = std::fs::read_dir(web().join("e2e/journeys"))
         .expect("a folder of journeys")
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
         .filter_map(|name| name.strip_suffix(".mjs").map(str::to_owned))
-        .filter(|name| wanted.as_ref().is_none_or(|wanted| wanted == name))
         .collect();
     names.sort();
     names
@@ -78,38 +81,59 @@ async fn script(name: &str, mc: &Harness, gateway: &Arc<FakeGateway>) -> Command
     command
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_journey_through_the_page_succeeds() {
-    if let Ok(address) = std::env::var("WEB_HOLD") {
-        hold(&address).await;
-        return;
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    if !arguments.list
+        && let Ok(address) = std::env::var("WEB_HOLD")
+    {
+        runtime().block_on(hold(&address));
+        return ExitCode::SUCCESS;
     }
-    let mut failed = Vec::new();
-    for name in journeys() {
-        let gateway = Arc::new(FakeGateway::start(Options::release(Release::Latest)).await);
-        let mc = Harness::start().await;
-        let page = mc.nobody().get("/").await.expect(200);
-        assert!(
-            page.as_str().is_some_and(|page| page.contains("/assets/")),
-            "the page is part of the binary: scripts/web build, then build again"
-        );
-        let output = script("run.mjs", &mc, &gateway)
-            .await
-            .arg(&name)
-            .output()
-            .await
-            .expect("node runs");
-        println!(
-            "== {name}\n{}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
-        if !output.status.success() {
-            failed.push(name);
-        }
-        mc.stop().await;
+    // A browser and what it talks to keep two cores busy.
+    let at_once = std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
+    arguments.test_threads = arguments.test_threads.or(Some(at_once));
+    let trials = journeys()
+        .into_iter()
+        .map(|name| Trial::test(name.clone(), move || runtime().block_on(walk(&name))))
+        .collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime")
+}
+
+/// One journey, with a constellation of its own; what it printed, when it fails.
+async fn walk(name: &str) -> Result<(), Failed> {
+    let gateway = Arc::new(FakeGateway::start(Options::release(Release::Latest)).await);
+    let surroundings = Surroundings::of(name).await;
+    let mc = surroundings.harness().await;
+    let page = mc.nobody().get("/").await.expect(200);
+    assert!(
+        page.as_str().is_some_and(|page| page.contains("/assets/")),
+        "the page is part of the binary: scripts/web build, then build again"
+    );
+    let output = script("run.mjs", &mc, &gateway)
+        .await
+        .arg(name)
+        .envs(surroundings.told())
+        .output()
+        .await
+        .expect("node runs");
+    mc.stop().await;
+    if output.status.success() {
+        return Ok(());
     }
-    assert!(failed.is_empty(), "journeys that failed: {}", failed.join(", "));
+    Err(format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+    .into())
 }
 
 /// A filled constellation to look at while working on the page, until it is interrupted.
