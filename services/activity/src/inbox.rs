@@ -8,7 +8,7 @@ use futures::{Stream, StreamExt};
 use proto::activity::v1::{
     GetInboxRequest, Inbox, InboxCount, InboxItem, InboxKind, inbox_service_server::InboxService,
 };
-use sqlx::PgPool;
+use sqlx::PgConnection;
 use time::OffsetDateTime;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
@@ -115,16 +115,19 @@ fn matters(kind: &str) -> bool {
 
 impl Inboxes {
     async fn inbox(&self, desk: &Desk) -> Result<Inbox> {
-        let pool = self.0.store.pool();
         let boards = view::boards(&self.0, &desk.view).await?;
-        let (approvals, gateways, agents, deliveries, blocked) = futures::try_join!(
-            approvals(pool, desk, &boards),
-            gateways(pool, desk),
-            agents(pool, desk, &boards),
-            deliveries(pool, desk),
-            blocked(pool, desk, &boards),
-        )?;
-        let piles: [Pile; 5] = [approvals, gateways, agents, deliveries, blocked];
+        // One moment for all of it: what moves meanwhile is in one pile.
+        let mut read = self.0.store.snapshot().await?;
+        let mut piles: Vec<Pile> = vec![approvals(&mut read, desk, &boards).await?];
+        if desk.admin {
+            piles.push(gateways(&mut read, desk).await?);
+        }
+        piles.push(agents(&mut read, desk, &boards).await?);
+        if desk.admin {
+            piles.push(deliveries(&mut read, desk).await?);
+        }
+        piles.push(blocked(&mut read, desk, &boards).await?);
+        read.commit().await?;
         let counts: Vec<InboxCount> = piles
             .iter()
             .filter(|(_, _, count)| *count > 0)
@@ -142,7 +145,13 @@ impl Inboxes {
     }
 }
 
-async fn approvals(pool: &PgPool, desk: &Desk, boards: &[Uuid]) -> Result<Pile> {
+/// Rows of a statement as items of one kind; each row has the number of all.
+fn pile<R>(kind: InboxKind, rows: Vec<R>, count: fn(&R) -> i32, item: fn(R) -> InboxItem) -> Pile {
+    let all = rows.first().map_or(0, count);
+    (kind, rows.into_iter().map(item).collect(), all)
+}
+
+async fn approvals(read: &mut PgConnection, desk: &Desk, boards: &[Uuid]) -> Result<Pile> {
     let rows = sqlx::query!(
         "SELECT a.id, a.board_id, b.name AS board_name, a.task_id, a.task_title, a.action_type, a.requested_by_name, a.created_at, a.expires_at, \
            count(*) OVER ()::int AS \"count!\" \
@@ -155,12 +164,13 @@ async fn approvals(pool: &PgPool, desk: &Desk, boards: &[Uuid]) -> Result<Pile> 
         desk.user,
         desk.limit
     )
-    .fetch_all(pool)
+    .fetch_all(read)
     .await?;
-    let count = rows.first().map_or(0, |row| row.count);
-    let items = rows
-        .into_iter()
-        .map(|row| {
+    Ok(pile(
+        InboxKind::Approval,
+        rows,
+        |row| row.count,
+        |row| {
             let who = row.requested_by_name.as_deref().unwrap_or("Somebody");
             InboxItem {
                 kind: InboxKind::Approval.into(),
@@ -179,15 +189,11 @@ async fn approvals(pool: &PgPool, desk: &Desk, boards: &[Uuid]) -> Result<Pile> 
                 approval_id: Some(row.id.to_string()),
                 ..InboxItem::default()
             }
-        })
-        .collect();
-    Ok((InboxKind::Approval, items, count))
+        },
+    ))
 }
 
-async fn gateways(pool: &PgPool, desk: &Desk) -> Result<Pile> {
-    if !desk.admin {
-        return Ok((InboxKind::Gateway, Vec::new(), 0));
-    }
+async fn gateways(read: &mut PgConnection, desk: &Desk) -> Result<Pile> {
     let rows = sqlx::query!(
         "SELECT id, name, phase, since, error, remedy, count(*) OVER ()::int AS \"count!\" FROM activity.gateways \
          WHERE organization_id = $1 AND NOT deleted AND phase IN ('pairing_required', 'refused', 'unreachable') \
@@ -195,12 +201,13 @@ async fn gateways(pool: &PgPool, desk: &Desk) -> Result<Pile> {
         desk.organization,
         desk.limit
     )
-    .fetch_all(pool)
+    .fetch_all(read)
     .await?;
-    let count = rows.first().map_or(0, |row| row.count);
-    let items = rows
-        .into_iter()
-        .map(|row| InboxItem {
+    Ok(pile(
+        InboxKind::Gateway,
+        rows,
+        |row| row.count,
+        |row| InboxItem {
             kind: InboxKind::Gateway.into(),
             id: format!("gateway:{}", row.id),
             title: row.name,
@@ -216,12 +223,11 @@ async fn gateways(pool: &PgPool, desk: &Desk) -> Result<Pile> {
             remedy: row.remedy,
             gateway_id: Some(row.id.to_string()),
             ..InboxItem::default()
-        })
-        .collect();
-    Ok((InboxKind::Gateway, items, count))
+        },
+    ))
 }
 
-async fn agents(pool: &PgPool, desk: &Desk, boards: &[Uuid]) -> Result<Pile> {
+async fn agents(read: &mut PgConnection, desk: &Desk, boards: &[Uuid]) -> Result<Pile> {
     let rows = sqlx::query!(
         "SELECT a.id, a.name, a.board_id, b.name AS \"board_name?\", a.gateway_id, a.status, a.problem, \
            CASE WHEN a.problem IS NOT NULL THEN a.problem_since ELSE coalesce(a.last_seen_at, a.status_since) END AS \"since!\", \
@@ -235,12 +241,13 @@ async fn agents(pool: &PgPool, desk: &Desk, boards: &[Uuid]) -> Result<Pile> {
         desk.admin,
         desk.limit
     )
-    .fetch_all(pool)
+    .fetch_all(read)
     .await?;
-    let count = rows.first().map_or(0, |row| row.count);
-    let items = rows
-        .into_iter()
-        .map(|row| InboxItem {
+    Ok(pile(
+        InboxKind::Agent,
+        rows,
+        |row| row.count,
+        |row| InboxItem {
             kind: InboxKind::Agent.into(),
             id: format!("agent:{}", row.id),
             title: row.name,
@@ -261,15 +268,11 @@ async fn agents(pool: &PgPool, desk: &Desk, boards: &[Uuid]) -> Result<Pile> {
             agent_id: Some(row.id.to_string()),
             gateway_id: row.gateway_id.map(|id| id.to_string()),
             ..InboxItem::default()
-        })
-        .collect();
-    Ok((InboxKind::Agent, items, count))
+        },
+    ))
 }
 
-async fn deliveries(pool: &PgPool, desk: &Desk) -> Result<Pile> {
-    if !desk.admin {
-        return Ok((InboxKind::Delivery, Vec::new(), 0));
-    }
+async fn deliveries(read: &mut PgConnection, desk: &Desk) -> Result<Pile> {
     let rows = sqlx::query!(
         "SELECT w.id, w.url, w.board_id, w.disabled_reason, w.updated_at, f.failed AS \"failed!\", f.since, f.last_error, \
            count(*) OVER ()::int AS \"count!\" \
@@ -282,12 +285,13 @@ async fn deliveries(pool: &PgPool, desk: &Desk) -> Result<Pile> {
         REMEMBERED,
         desk.limit
     )
-    .fetch_all(pool)
+    .fetch_all(read)
     .await?;
-    let count = rows.first().map_or(0, |row| row.count);
-    let items = rows
-        .into_iter()
-        .map(|row| {
+    Ok(pile(
+        InboxKind::Delivery,
+        rows,
+        |row| row.count,
+        |row| {
             let failed = match row.failed {
                 0 => None,
                 1 => Some("One delivery was given up".to_owned()),
@@ -312,12 +316,11 @@ async fn deliveries(pool: &PgPool, desk: &Desk) -> Result<Pile> {
                 webhook_id: Some(row.id.to_string()),
                 ..InboxItem::default()
             }
-        })
-        .collect();
-    Ok((InboxKind::Delivery, items, count))
+        },
+    ))
 }
 
-async fn blocked(pool: &PgPool, desk: &Desk, boards: &[Uuid]) -> Result<Pile> {
+async fn blocked(read: &mut PgConnection, desk: &Desk, boards: &[Uuid]) -> Result<Pile> {
     let rows = sqlx::query!(
         "SELECT t.id, t.title, t.board_id, b.name AS board_name, t.blocked_by, t.blocked_since AS \"blocked_since!\", \
            count(*) OVER ()::int AS \"count!\" \
@@ -328,12 +331,13 @@ async fn blocked(pool: &PgPool, desk: &Desk, boards: &[Uuid]) -> Result<Pile> {
         boards,
         desk.limit
     )
-    .fetch_all(pool)
+    .fetch_all(read)
     .await?;
-    let count = rows.first().map_or(0, |row| row.count);
-    let items = rows
-        .into_iter()
-        .map(|row| InboxItem {
+    Ok(pile(
+        InboxKind::BlockedTask,
+        rows,
+        |row| row.count,
+        |row| InboxItem {
             kind: InboxKind::BlockedTask.into(),
             id: format!("task:{}", row.id),
             title: row.title,
@@ -346,9 +350,8 @@ async fn blocked(pool: &PgPool, desk: &Desk, boards: &[Uuid]) -> Result<Pile> {
             board_name: Some(row.board_name),
             task_id: Some(row.id.to_string()),
             ..InboxItem::default()
-        })
-        .collect();
-    Ok((InboxKind::BlockedTask, items, count))
+        },
+    ))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use proto::{
     },
     board::v1::{LookupBoardRequest, board_directory_service_client::BoardDirectoryServiceClient},
 };
+use sqlx::PgConnection;
 use time::OffsetDateTime;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
@@ -77,16 +78,17 @@ impl Metrics {
         } else {
             self.boards(caller, request).await?
         };
+        let organization = caller.organization()?;
+        // One moment for all figures: a task that moves meanwhile is in one place. The first statement fixes it; what it sees is not after `now`.
+        let mut read = self.0.store.snapshot().await?;
+        let pending = pending(&mut read, organization, &boards).await?;
         let now = OffsetDateTime::now_utc();
         let window = Window::ending(request.range_key(), now);
-        let organization = caller.organization()?;
-        let (series, kpis, counted, active, pending) = futures::try_join!(
-            self.series(&boards, window),
-            self.kpis(&boards, window),
-            self.counted(&boards, window),
-            self.active(&boards, window),
-            self.pending(organization, &boards),
-        )?;
+        let series = series(&mut read, &boards, window).await?;
+        let kpis = kpis(&mut read, &boards, window).await?;
+        let counted = counted(&mut read, &boards, window).await?;
+        let active = active(&mut read, &boards, window).await?;
+        read.commit().await?;
         let failures: HashMap<_, f64> = counted.iter().map(|(key, counted)| (*key, counted.percent())).collect();
         let range =
             counted
@@ -149,135 +151,139 @@ impl Metrics {
             Err(error) => Err(error),
         }
     }
+}
 
-    async fn series(&self, boards: &[Uuid], window: Window) -> Result<Series> {
-        let rows = sqlx::query!(
-            "WITH t AS MATERIALIZED ( \
-               SELECT status, CASE status WHEN 'inbox' THEN created_at ELSE moved_at END AS at, started_at, finished_at \
-               FROM activity.tasks WHERE board_id = ANY($1) AND NOT deleted \
-             ) \
-             SELECT status AS \"kind!\", at >= $3 AS \"is_primary!\", date_trunc($5, at, 'UTC') AS \"period!\", count(*)::float8 AS \"value!\" \
-             FROM t WHERE at >= $2 AND at <= $4 GROUP BY 1, 2, 3 \
-             UNION ALL \
-             SELECT 'cycle_time', finished_at >= $3, date_trunc($5, finished_at, 'UTC'), \
-               avg(extract(epoch FROM finished_at - started_at))::float8 / 3600 \
-             FROM t WHERE finished_at >= $2 AND finished_at <= $4 AND started_at IS NOT NULL GROUP BY 1, 2, 3",
-            boards,
-            window.before,
-            window.start,
-            window.end,
-            window.word()
-        )
-        .fetch_all(self.0.store.pool())
-        .await?;
-        let mut series = Series::default();
-        for row in rows {
-            let buckets = match row.kind.as_str() {
-                "inbox" => &mut series.inbox,
-                "in_progress" => &mut series.in_progress,
-                "review" => &mut series.review,
-                "done" => &mut series.done,
-                _ => &mut series.cycle_time,
+async fn series(read: &mut PgConnection, boards: &[Uuid], window: Window) -> Result<Series> {
+    let rows = sqlx::query!(
+        "WITH t AS MATERIALIZED ( \
+           SELECT status, CASE status WHEN 'inbox' THEN created_at ELSE moved_at END AS at, started_at, finished_at \
+           FROM activity.tasks WHERE board_id = ANY($1) AND NOT deleted \
+         ) \
+         SELECT status AS \"kind!\", at >= $3 AS \"is_primary!\", date_trunc($5, at, 'UTC') AS \"period!\", count(*)::float8 AS \"value!\" \
+         FROM t WHERE at >= $2 AND at <= $4 GROUP BY 1, 2, 3 \
+         UNION ALL \
+         SELECT 'cycle_time', finished_at >= $3, date_trunc($5, finished_at, 'UTC'), \
+           avg(extract(epoch FROM finished_at - started_at))::float8 / 3600 \
+         FROM t WHERE finished_at >= $2 AND finished_at <= $4 AND started_at IS NOT NULL GROUP BY 1, 2, 3",
+        boards,
+        window.before,
+        window.start,
+        window.end,
+        window.word()
+    )
+    .fetch_all(read)
+    .await?;
+    let mut series = Series::default();
+    for row in rows {
+        let buckets = match row.kind.as_str() {
+            "inbox" => &mut series.inbox,
+            "in_progress" => &mut series.in_progress,
+            "review" => &mut series.review,
+            "done" => &mut series.done,
+            _ => &mut series.cycle_time,
+        };
+        buckets.insert((row.is_primary, row.period), row.value);
+    }
+    Ok(series)
+}
+
+async fn kpis(read: &mut PgConnection, boards: &[Uuid], window: Window) -> Result<DashboardKpis> {
+    let row = sqlx::query!(
+        "SELECT count(*) FILTER (WHERE status = 'inbox')::int AS \"inbox!\", \
+           count(*) FILTER (WHERE status = 'in_progress')::int AS \"in_progress!\", \
+           count(*) FILTER (WHERE status = 'review')::int AS \"review!\", count(*) FILTER (WHERE status = 'done')::int AS \"done!\", \
+           percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM finished_at - started_at)::float8 / 3600) \
+             FILTER (WHERE finished_at >= $2 AND finished_at <= $3 AND started_at IS NOT NULL) AS median \
+         FROM activity.tasks WHERE board_id = ANY($1) AND NOT deleted",
+        boards,
+        window.start,
+        window.end
+    )
+    .fetch_one(read)
+    .await?;
+    Ok(DashboardKpis {
+        inbox_tasks: row.inbox,
+        in_progress_tasks: row.in_progress,
+        tasks_in_progress: row.in_progress,
+        review_tasks: row.review,
+        done_tasks: row.done,
+        median_cycle_time_hours_7d: row.median,
+        ..DashboardKpis::default()
+    })
+}
+
+/// Whole steps are counted: the one in which the range begins belongs to it.
+async fn counted(
+    read: &mut PgConnection,
+    boards: &[Uuid],
+    window: Window,
+) -> Result<HashMap<(bool, OffsetDateTime), Counted>> {
+    let rows = sqlx::query!(
+        "SELECT at >= date_trunc($2, $4::timestamptz, 'UTC') AS \"is_primary!\", date_trunc($6, at, 'UTC') AS \"period!\", \
+           sum(total)::float8 AS \"total!\", sum(failed)::float8 AS \"failed!\" \
+         FROM activity.task_events WHERE board_id = ANY($1) AND step = $2 AND at >= date_trunc($2, $3::timestamptz, 'UTC') AND at <= $5 \
+         GROUP BY 1, 2",
+        boards,
+        window.step(),
+        window.before,
+        window.start,
+        window.end,
+        window.word()
+    )
+    .fetch_all(read)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            let counted = Counted {
+                total: row.total,
+                failed: row.failed,
             };
-            buckets.insert((row.is_primary, row.period), row.value);
-        }
-        Ok(series)
-    }
-
-    async fn kpis(&self, boards: &[Uuid], window: Window) -> Result<DashboardKpis> {
-        let row = sqlx::query!(
-            "SELECT count(*) FILTER (WHERE status = 'inbox')::int AS \"inbox!\", \
-               count(*) FILTER (WHERE status = 'in_progress')::int AS \"in_progress!\", \
-               count(*) FILTER (WHERE status = 'review')::int AS \"review!\", count(*) FILTER (WHERE status = 'done')::int AS \"done!\", \
-               percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM finished_at - started_at)::float8 / 3600) \
-                 FILTER (WHERE finished_at >= $2 AND finished_at <= $3 AND started_at IS NOT NULL) AS median \
-             FROM activity.tasks WHERE board_id = ANY($1) AND NOT deleted",
-            boards,
-            window.start,
-            window.end
-        )
-        .fetch_one(self.0.store.pool())
-        .await?;
-        Ok(DashboardKpis {
-            inbox_tasks: row.inbox,
-            in_progress_tasks: row.in_progress,
-            tasks_in_progress: row.in_progress,
-            review_tasks: row.review,
-            done_tasks: row.done,
-            median_cycle_time_hours_7d: row.median,
-            ..DashboardKpis::default()
+            ((row.is_primary, row.period), counted)
         })
-    }
+        .collect())
+}
 
-    /// Whole steps are counted: the one in which the range begins belongs to it.
-    async fn counted(&self, boards: &[Uuid], window: Window) -> Result<HashMap<(bool, OffsetDateTime), Counted>> {
-        let rows = sqlx::query!(
-            "SELECT at >= date_trunc($2, $4::timestamptz, 'UTC') AS \"is_primary!\", date_trunc($6, at, 'UTC') AS \"period!\", \
-               sum(total)::float8 AS \"total!\", sum(failed)::float8 AS \"failed!\" \
-             FROM activity.task_events WHERE board_id = ANY($1) AND step = $2 AND at >= date_trunc($2, $3::timestamptz, 'UTC') AND at <= $5 \
-             GROUP BY 1, 2",
-            boards,
-            window.step(),
-            window.before,
-            window.start,
-            window.end,
-            window.word()
-        )
-        .fetch_all(self.0.store.pool())
-        .await?;
-        Ok(rows
+/// Agents that were heard of. One that is here now was heard of a moment ago; of others the last sign of life is known.
+async fn active(read: &mut PgConnection, boards: &[Uuid], window: Window) -> Result<i32> {
+    Ok(sqlx::query_scalar!(
+        "SELECT count(*)::int AS \"count!\" FROM activity.agents WHERE board_id = ANY($1) AND NOT deleted \
+           AND last_seen_at IS NOT NULL AND (last_seen_at >= $2 OR status NOT IN ('offline', 'provisioning', 'deleting'))",
+        boards,
+        window.start
+    )
+    .fetch_one(read)
+    .await?)
+}
+
+async fn pending(read: &mut PgConnection, organization: Uuid, boards: &[Uuid]) -> Result<DashboardPendingApprovals> {
+    let rows = sqlx::query!(
+        "SELECT a.id, a.board_id, b.name AS board_name, a.action_type, a.confidence, a.created_at, a.task_title, \
+           count(*) OVER ()::int AS \"total!\" \
+         FROM activity.approvals a JOIN activity.boards b ON b.id = a.board_id \
+         WHERE a.organization_id = $1 AND a.board_id = ANY($2) AND a.status = 'pending' AND NOT a.deleted \
+         ORDER BY a.created_at DESC, a.id DESC LIMIT $3",
+        organization,
+        boards,
+        SHOWN
+    )
+    .fetch_all(read)
+    .await?;
+    Ok(DashboardPendingApprovals {
+        total: rows.first().map_or(0, |row| row.total),
+        items: rows
             .into_iter()
-            .map(|row| {
-                let counted = Counted {
-                    total: row.total,
-                    failed: row.failed,
-                };
-                ((row.is_primary, row.period), counted)
+            .map(|row| DashboardPendingApproval {
+                approval_id: row.id.to_string(),
+                board_id: row.board_id.to_string(),
+                board_name: row.board_name,
+                action_type: row.action_type,
+                confidence: row.confidence,
+                created_at: Some(timestamp(row.created_at)),
+                task_title: row.task_title,
             })
-            .collect())
-    }
-
-    /// Agents that were heard of. One that is here now was heard of a moment ago; of others the last sign of life is known.
-    async fn active(&self, boards: &[Uuid], window: Window) -> Result<i32> {
-        Ok(sqlx::query_scalar!(
-            "SELECT count(*)::int AS \"count!\" FROM activity.agents WHERE board_id = ANY($1) AND NOT deleted \
-               AND last_seen_at IS NOT NULL AND (last_seen_at >= $2 OR status NOT IN ('offline', 'provisioning', 'deleting'))",
-            boards,
-            window.start
-        )
-        .fetch_one(self.0.store.pool())
-        .await?)
-    }
-
-    async fn pending(&self, organization: Uuid, boards: &[Uuid]) -> Result<DashboardPendingApprovals> {
-        let rows = sqlx::query!(
-            "SELECT a.id, a.board_id, b.name AS board_name, a.action_type, a.confidence, a.created_at, a.task_title, \
-               count(*) OVER ()::int AS \"total!\" \
-             FROM activity.approvals a JOIN activity.boards b ON b.id = a.board_id \
-             WHERE a.organization_id = $1 AND a.board_id = ANY($2) AND a.status = 'pending' AND NOT a.deleted \
-             ORDER BY a.created_at DESC, a.id DESC LIMIT $3",
-            organization,
-            boards,
-            SHOWN
-        )
-        .fetch_all(self.0.store.pool())
-        .await?;
-        Ok(DashboardPendingApprovals {
-            total: rows.first().map_or(0, |row| row.total),
-            items: rows
-                .into_iter()
-                .map(|row| DashboardPendingApproval {
-                    approval_id: row.id.to_string(),
-                    board_id: row.board_id.to_string(),
-                    board_name: row.board_name,
-                    action_type: row.action_type,
-                    confidence: row.confidence,
-                    created_at: Some(timestamp(row.created_at)),
-                    task_title: row.task_title,
-                })
-                .collect(),
-        })
-    }
+            .collect(),
+    })
 }
 
 /// The value of every bucket, zero where there is none. A bucket that both ranges touch has a value in each.

@@ -174,6 +174,33 @@ async fn the_dashboard_counts_what_happened() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_figures_of_one_answer_belong_together() {
+    let office = Office::open().await;
+    let person = &office.person;
+    let board = office.board("Board", json!({"require_approval_for_done": false})).await;
+    let url = format!("/api/v1/boards/{board}/tasks");
+    let task = id(&person.post(&url, json!({"title": "Restless"})).await.expect(200));
+    let task = format!("{url}/{task}");
+    let moving = async {
+        for status in ["in_progress", "inbox"].into_iter().cycle().take(60) {
+            person.patch(&task, json!({"status": status})).await.expect(200);
+        }
+    };
+    let looking = async {
+        for _ in 0..60 {
+            let shown = dashboard(person, "").await;
+            let wip = &shown["wip"]["primary"];
+            for (figure, series) in [("inbox_tasks", "inbox"), ("in_progress_tasks", "in_progress")] {
+                let figure = shown["kpis"][figure].as_f64().expect("a count");
+                assert!((sum(wip, series) - figure).abs() < f64::EPSILON, "{series}: {shown:#}");
+            }
+        }
+    };
+    futures::join!(moving, looking);
+    office.mc.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_derived_from_the_log_can_be_made_anew() {
     let office = Office::open().await;
     let (mc, person) = (&office.mc, &office.person);
