@@ -232,6 +232,14 @@ impl Authenticator {
         self.limits.follow(&self.peers, stop).await;
     }
 
+    /// Tells the origins that the page needs to sign people in, until `stop`.
+    pub async fn follow_issuer(&self, stop: CancellationToken, tell: impl Fn(&[String])) {
+        match &self.issuer {
+            Some(issuer) => issuer.follow_endpoints(stop, tell).await,
+            None => stop.cancelled().await,
+        }
+    }
+
     /// Forgets what events make untrue, until `stop`.
     pub async fn follow(&self, mut events: Receiver<Arc<Event>>, stop: CancellationToken) {
         loop {

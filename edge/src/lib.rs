@@ -68,7 +68,7 @@ pub async fn bind(context: &Context, checks: Vec<Check>, metrics: Option<Metrics
         metrics,
     });
 
-    let (served, followed, counted, reported) = (edge.clone(), edge.clone(), edge.clone(), edge);
+    let (served, followed, counted, named, reported) = (edge.clone(), edge.clone(), edge.clone(), edge.clone(), edge);
     let role = Role::new("edge")
         .task("public-port", move |stop| {
             let (edge, listener) = (served.clone(), listener.clone());
@@ -93,6 +93,14 @@ pub async fn bind(context: &Context, checks: Vec<Check>, metrics: Option<Metrics
             let edge = counted.clone();
             async move {
                 edge.authenticator.share_limits(stop).await;
+                Ok(())
+            }
+        })
+        .task("issuer", move |stop| {
+            let edge = named.clone();
+            async move {
+                let allow = |origins: &[String]| edge.headers.allow(origins);
+                edge.authenticator.follow_issuer(stop, allow).await;
                 Ok(())
             }
         })

@@ -2,27 +2,28 @@
 
 use chassis::settings::Settings;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use parking_lot::RwLock;
 
-/// What the page may load; and talk to, beside itself: nothing, or the issuer that people sign in with.
-fn page_policy(issuer: Option<&str>) -> String {
-    let issuer = issuer.map(|origin| format!(" {origin}")).unwrap_or_default();
-    format!(
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'{issuer}; worker-src 'self'; manifest-src 'self'; \
+use crate::oidc;
+
+/// What the page may load; and talk to, beside itself: nothing, or where people sign in.
+fn page_policy(origins: &[String]) -> HeaderValue {
+    let connect: Vec<_> = ["'self'"]
+        .into_iter()
+        .chain(origins.iter().map(String::as_str))
+        .collect();
+    let connect = connect.join(" ");
+    HeaderValue::try_from(format!(
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src {connect}; worker-src 'self'; manifest-src 'self'; \
          base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-    )
-}
-
-/// The origin of the issuer of the settings, when people sign in with one.
-fn issuer(settings: &Settings) -> Option<String> {
-    let (scheme, rest) = settings.oidc_issuer.trim().split_once("://")?;
-    let host = rest.split(['/', '?', '#']).next().filter(|host| !host.is_empty())?;
-    settings.auth_mode.has_issuer().then(|| format!("{scheme}://{host}"))
+    ))
+    .unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'"))
 }
 
 /// Headers from the settings; blank ones are left out.
 pub struct SecurityHeaders {
     headers: Vec<(HeaderName, HeaderValue)>,
-    page: HeaderValue,
+    page: RwLock<HeaderValue>,
 }
 
 impl SecurityHeaders {
@@ -45,9 +46,19 @@ impl SecurityHeaders {
                 Err(_) => tracing::warn!(header = %name, "the configured value is not a header value: it is left out"),
             }
         }
-        let page = HeaderValue::try_from(page_policy(issuer(settings).as_deref()))
-            .unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'"));
+        // Until the issuer has said where its endpoints are, its own origin is all that is known.
+        let issuer = settings
+            .auth_mode
+            .has_issuer()
+            .then(|| oidc::origin(&settings.oidc_issuer))
+            .flatten();
+        let page = RwLock::new(page_policy(issuer.as_slice()));
         Self { headers, page }
+    }
+
+    /// Lets the page talk to these origins and to no others, beside its own.
+    pub fn allow(&self, origins: &[String]) {
+        *self.page.write() = page_policy(origins);
     }
 
     /// Adds the headers that the answer does not have.
@@ -59,6 +70,6 @@ impl SecurityHeaders {
 
     /// The content security policy of the page's files.
     pub fn page(&self) -> HeaderValue {
-        self.page.clone()
+        self.page.read().clone()
     }
 }

@@ -8,16 +8,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chassis::{Error, Result, settings::Settings};
+use chassis::{Error, Result, role::backoff, settings::Settings};
 use jsonwebtoken::{
     Algorithm, DecodingKey, Validation, decode, decode_header,
     jwk::{Jwk, JwkSet, PublicKeyUse},
 };
 use parking_lot::RwLock;
-use reqwest::{Client, redirect::Policy};
+use reqwest::{Client, Url, redirect::Policy};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 
 mod claims;
 mod ring_provider;
@@ -51,12 +52,18 @@ const RETRY: Duration = Duration::from_secs(2);
 const DEADLINE: Duration = Duration::from_secs(5);
 /// Largest document of the issuer.
 const LARGEST: usize = 1024 * 1024;
+/// How often the issuer is asked where its endpoints are.
+const ENDPOINTS: Duration = Duration::from_secs(3600);
+/// The first and the longest pause while it cannot be asked.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
 /// Keys tried for a token that names none.
 const TRIED: usize = 8;
 
 /// Checks tokens of one issuer.
 pub struct Verifier {
     issuer: String,
+    /// The page has a client at the issuer.
+    page: bool,
     jwks_url: Option<String>,
     audience: Vec<String>,
     leeway: u64,
@@ -104,6 +111,8 @@ impl Keys {
 struct Discovered {
     issuer: String,
     jwks_uri: String,
+    /// Where the page exchanges its code.
+    token_endpoint: Option<String>,
 }
 
 impl Verifier {
@@ -122,6 +131,7 @@ impl Verifier {
             .map_err(Error::internal)?;
         Ok(Self {
             issuer: settings.oidc_issuer.trim().to_owned(),
+            page: text(&settings.oidc_client_id).is_some(),
             jwks_url: text(&settings.oidc_jwks_url),
             audience: settings.oidc_audience.split(',').filter_map(text).collect(),
             leeway: settings.oidc_leeway,
@@ -212,18 +222,9 @@ impl Verifier {
     }
 
     async fn fetch(&self) -> Result<Keys> {
-        let url = if let Some(url) = &self.jwks_url {
-            url.clone()
-        } else {
-            let url = format!("{}/.well-known/openid-configuration", self.issuer.trim_end_matches('/'));
-            let discovered: Discovered = self.document(&url).await?;
-            if discovered.issuer != self.issuer {
-                return Err(Error::unavailable(format!(
-                    "{url} speaks for `{}`: set OIDC_ISSUER to exactly that",
-                    discovered.issuer
-                )));
-            }
-            discovered.jwks_uri
+        let url = match &self.jwks_url {
+            Some(url) => url.clone(),
+            None => self.discover().await?.jwks_uri,
         };
         let set: JwkSet = self.document(&url).await?;
         let keys: Vec<Key> = set.keys.iter().filter_map(key).collect();
@@ -239,6 +240,50 @@ impl Verifier {
             at: Instant::now(),
             keys,
         })
+    }
+
+    /// What the issuer says of itself.
+    async fn discover(&self) -> Result<Discovered> {
+        let url = format!("{}/.well-known/openid-configuration", self.issuer.trim_end_matches('/'));
+        let discovered: Discovered = self.document(&url).await?;
+        if discovered.issuer == self.issuer {
+            return Ok(discovered);
+        }
+        Err(Error::unavailable(format!(
+            "{url} speaks for `{}`: set OIDC_ISSUER to exactly that",
+            discovered.issuer
+        )))
+    }
+
+    /// Tells the origins that the page talks to while people sign in, now and whenever the issuer was asked again, until `stop`. What was
+    /// told last holds while it cannot be asked. Without a client of the page there is nothing to tell.
+    pub async fn follow_endpoints(&self, stop: CancellationToken, tell: impl Fn(&[String])) {
+        let mut failures = 0;
+        while self.page && !stop.is_cancelled() {
+            let pause = match self.discover().await {
+                Ok(discovered) => {
+                    failures = 0;
+                    let named = [Some(self.issuer.as_str()), discovered.token_endpoint.as_deref()];
+                    let mut origins: Vec<_> = named.into_iter().flatten().filter_map(origin).collect();
+                    origins.dedup();
+                    tell(&origins);
+                    ENDPOINTS
+                }
+                Err(error) => {
+                    failures += 1;
+                    if failures == 1 {
+                        tracing::warn!(
+                            issuer = self.issuer,
+                            error = error.report(),
+                            "the issuer's endpoints are not known: the page may be kept from exchanging its code"
+                        );
+                    }
+                    backoff(failures, PAUSES.0, PAUSES.1)
+                }
+            };
+            let _ = tokio::time::timeout(pause, stop.cancelled()).await;
+        }
+        stop.cancelled().await;
     }
 
     async fn document<T: DeserializeOwned>(&self, url: &str) -> Result<T> {
@@ -262,6 +307,12 @@ impl Verifier {
         }
         serde_json::from_slice(&body).map_err(|error| wrong(error.to_string()))
     }
+}
+
+/// The origin of a URL that a page may talk to.
+pub fn origin(url: &str) -> Option<String> {
+    let url = Url::parse(url.trim()).ok()?;
+    matches!(url.scheme(), "http" | "https").then(|| url.origin().ascii_serialization())
 }
 
 /// A key of the issuer, if it is one for signatures that are checked here.

@@ -21,7 +21,8 @@ use crate::{
 pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
     let dir = data_dir(&settings)?;
     std::fs::create_dir_all(&dir).with_context(|| format!("{} cannot be created: set DATA_DIR", dir.display()))?;
-    if settings.local_auth_token.expose_secret().trim().is_empty() {
+    // Where an issuer says who people are, a token of our own would open nothing.
+    if !settings.auth_mode.has_issuer() && settings.local_auth_token.expose_secret().trim().is_empty() {
         settings.local_auth_token = kept(&dir.join("token"))?;
     }
     if settings.secret_key.expose_secret().is_empty() {
@@ -48,18 +49,27 @@ async fn serve(settings: Settings, telemetry: &Telemetry) -> anyhow::Result<()> 
     chassis::store::migrate(&settings.database_url, &SCHEMAS)
         .await
         .context("the database could not be brought up to date")?;
-    let token = settings.local_auth_token.clone();
+    let sign_in = sign_in(&settings);
     let constellation = Constellation::start(settings, &ROLES, Some(telemetry.metrics.clone())).await?;
     if let Some(address) = constellation.address {
-        println!(
-            "Mission Control is ready\n  page:  http://{address}/\n  token: {}",
-            token.expose_secret()
-        );
+        println!("Mission Control is ready\n  page:  http://{address}/\n  {sign_in}");
     }
     crate::constellation::until_signal().await?;
     tracing::info!("stopping");
     constellation.stop().await;
     Ok(())
+}
+
+/// What people need to sign in.
+fn sign_in(settings: &Settings) -> String {
+    let issuer = settings.oidc_issuer.trim();
+    if !settings.auth_mode.has_issuer() {
+        format!("token: {}", settings.local_auth_token.expose_secret())
+    } else if settings.oidc_client_id.trim().is_empty() {
+        format!("sign in with a token of {issuer}; set OIDC_CLIENT_ID to sign in on the page")
+    } else {
+        format!("sign in with your account at {issuer}")
+    }
 }
 
 fn data_dir(settings: &Settings) -> anyhow::Result<PathBuf> {

@@ -117,7 +117,8 @@ impl Respond for Keys {
 impl Issuer {
     async fn start(keys: Vec<Value>) -> Self {
         let (server, keys) = (MockServer::start().await, Arc::new(Mutex::new(keys)));
-        let configuration = json!({"issuer": server.uri(), "jwks_uri": format!("{}/keys", server.uri())});
+        let configuration = json!({"issuer": server.uri(), "jwks_uri": format!("{}/keys", server.uri()),
+                                   "token_endpoint": "https://tokens.example.org:8443/oauth/token"});
         Mock::given(method("GET"))
             .and(path("/.well-known/openid-configuration"))
             .respond_with(ResponseTemplate::new(200).set_body_json(configuration))
@@ -230,6 +231,36 @@ async fn people_of_an_issuer_sign_in_with_its_tokens() {
     let mc = Harness::start().await;
     let config = mc.nobody().get("/api/v1/auth/config").await.expect(200);
     assert_eq!((&config["mode"], &config["issuer"]), (&json!("local"), &Value::Null));
+    mc.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_may_talk_to_where_the_issuer_hands_out_tokens() {
+    let issuer = Issuer::start(vec![Key::ec().jwk("one")]).await;
+    let mc = Harness::with(issuer.settings()).await;
+    let wanted = format!(
+        "; connect-src 'self' {} https://tokens.example.org:8443; ",
+        issuer.server.uri()
+    );
+    eventually("the policy naming both origins", || async {
+        let page = mc.nobody().get("/").await;
+        let policy = page.headers["content-security-policy"].to_str().expect("text");
+        policy.contains(&wanted).then_some(())
+    })
+    .await;
+    mc.stop().await;
+
+    // The page does not wait for an issuer that is away, and may talk to it alone.
+    let mc = Harness::with(|settings| {
+        settings.auth_mode = AuthMode::Oidc;
+        settings.oidc_issuer = "http://127.0.0.1:9/tenant".into();
+        settings.oidc_audience = AUDIENCE.into();
+        settings.oidc_client_id = "page".into();
+    })
+    .await;
+    let page = mc.nobody().get("/").await;
+    let policy = page.headers["content-security-policy"].to_str().expect("text");
+    assert!(policy.contains("; connect-src 'self' http://127.0.0.1:9; "), "{policy}");
     mc.stop().await;
 }
 
