@@ -78,15 +78,43 @@ impl From<KeyRow> for ApiKey {
 }
 
 macro_rules! select_keys {
-    ($tail:tt $(, $argument:expr)*) => {
+    ($tail:tt $(+ $more:tt)* $(, $argument:expr)*) => {
         sqlx::query_as!(
             KeyRow,
             "SELECT k.id, m.organization_id, m.user_id, u.service, k.name, k.key_id, k.scope, k.role, k.board_ids, k.expires_at, \
                     k.last_used_at, k.created_by_user_id, k.created_at \
-             FROM org.api_keys k JOIN org.members m ON m.id = k.member_id JOIN org.users u ON u.id = m.user_id " + $tail
+             FROM org.api_keys k JOIN org.members m ON m.id = k.member_id JOIN org.users u ON u.id = m.user_id " + $tail $(+ $more)*
             $(, $argument)*
         )
     };
+}
+
+/// A page of the keys of a person or an organization, by the column of the membership, the newest first.
+macro_rules! list_keys {
+    ($store:expr, $column:tt, $id:expr, $request:expr) => {{
+        let page = Page::of($request.limit, $request.offset)?;
+        let rows = select_keys!(
+            "WHERE " + $column + " = $1 ORDER BY k.created_at DESC, k.id DESC LIMIT $2 OFFSET $3",
+            $id,
+            i64::from(page.limit),
+            i64::from(page.offset)
+        )
+        .fetch_all($store.pool());
+        let total = sqlx::query_scalar!(
+            r#"SELECT count(*)::int AS "total!" FROM org.api_keys k JOIN org.members m ON m.id = k.member_id WHERE "#
+                + $column
+                + " = $1",
+            $id
+        )
+        .fetch_one($store.pool());
+        let (rows, total) = futures::try_join!(rows, total).map_err(Error::from)?;
+        Ok(Response::new(ListApiKeysResponse {
+            items: rows.into_iter().map(ApiKey::from).collect(),
+            total,
+            limit: page.limit,
+            offset: page.offset,
+        }))
+    }};
 }
 
 /// What was asked for, checked.
@@ -137,21 +165,7 @@ impl ApiKeyService for ApiKeys {
         request: Request<ListMyApiKeysRequest>,
     ) -> Result<Response<ListApiKeysResponse>, Status> {
         let user = Caller::of(&request)?.user_id()?;
-        let page = Page::of(request.get_ref().limit, request.get_ref().offset)?;
-        let rows = select_keys!(
-            "WHERE m.user_id = $1 ORDER BY k.created_at DESC, k.id DESC LIMIT $2 OFFSET $3",
-            user,
-            i64::from(page.limit),
-            i64::from(page.offset)
-        )
-        .fetch_all(self.store.pool());
-        let total = sqlx::query_scalar!(
-            r#"SELECT count(*)::int AS "total!" FROM org.api_keys k JOIN org.members m ON m.id = k.member_id WHERE m.user_id = $1"#,
-            user
-        )
-        .fetch_one(self.store.pool());
-        let (rows, total) = futures::try_join!(rows, total).map_err(Error::from)?;
-        Ok(Response::new(listed(rows, total, page)))
+        list_keys!(self.store, "m.user_id", user, request.get_ref())
     }
 
     async fn create_my_api_key(&self, request: Request<CreateMyApiKeyRequest>) -> Result<Response<ApiKey>, Status> {
@@ -177,21 +191,7 @@ impl ApiKeyService for ApiKeys {
         request: Request<ListOrganizationApiKeysRequest>,
     ) -> Result<Response<ListApiKeysResponse>, Status> {
         let organization = Caller::of(&request)?.organization()?;
-        let page = Page::of(request.get_ref().limit, request.get_ref().offset)?;
-        let rows = select_keys!(
-            "WHERE m.organization_id = $1 ORDER BY k.created_at DESC, k.id DESC LIMIT $2 OFFSET $3",
-            organization,
-            i64::from(page.limit),
-            i64::from(page.offset)
-        )
-        .fetch_all(self.store.pool());
-        let total = sqlx::query_scalar!(
-            r#"SELECT count(*)::int AS "total!" FROM org.api_keys k JOIN org.members m ON m.id = k.member_id WHERE m.organization_id = $1"#,
-            organization
-        )
-        .fetch_one(self.store.pool());
-        let (rows, total) = futures::try_join!(rows, total).map_err(Error::from)?;
-        Ok(Response::new(listed(rows, total, page)))
+        list_keys!(self.store, "m.organization_id", organization, request.get_ref())
     }
 
     async fn create_organization_api_key(
@@ -416,15 +416,6 @@ pub async fn verify(store: &Store, key: &str) -> Result<VerifyApiKeyResponse> {
         }),
         expires_at: row.expires_at.map(timestamp),
     })
-}
-
-fn listed(rows: Vec<KeyRow>, total: i32, page: Page) -> ListApiKeysResponse {
-    ListApiKeysResponse {
-        items: rows.into_iter().map(ApiKey::from).collect(),
-        total,
-        limit: page.limit,
-        offset: page.offset,
-    }
 }
 
 fn unknown() -> Error {
