@@ -613,6 +613,13 @@ async fn tell(
                     .await
                     .is_ok_and(|changed| changed.is_ok())
                 {
+                    let now = states.borrow().clone();
+                    if now.is_connected()
+                        && told.as_ref() == Some(&now.phase)
+                        && let Err(error) = back(&inner, id, organization).await
+                    {
+                        tracing::warn!(gateway = %id, error = error.report(), "a short interruption's end not recorded");
+                    }
                     continue;
                 }
             }
@@ -629,6 +636,19 @@ async fn tell(
             return;
         }
     }
+}
+
+/// Tells other services that a gateway is back after an interruption that was too short for the log: what failed meanwhile can be tried
+/// again. Of no organization, so that nobody's log shows it.
+async fn back(inner: &Inner, id: Uuid, organization: Uuid) -> Result<()> {
+    let caller = Caller::service(&inner.signer, "gateway-bridge", Some(organization));
+    let mut event = Change::new("gateway.reconnected", organization)
+        .gateway(id)
+        .into_event(&caller);
+    event.organization_id = String::new();
+    let mut tx = inner.store.begin().await?;
+    tx.record_events(&[event]).await?;
+    tx.commit().await
 }
 
 async fn record(inner: &Inner, id: Uuid, organization: Uuid, name: &str, state: &SessionState) -> Result<()> {

@@ -695,6 +695,33 @@ async fn changes_and_connections_are_told_without_secrets() {
 }
 
 #[tokio::test]
+async fn the_end_of_a_short_interruption_is_told_to_services_only() {
+    let fake = FakeGateway::start(Options::default()).await;
+    let bridge = Bridge::start().await;
+    let mut events = bridge.context.bus.watch();
+    let gateway = bridge.created(org(), &fake).await;
+    let mut next = async || {
+        tokio::time::timeout(PATIENCE, events.recv())
+            .await
+            .expect("an event")
+            .expect("the bus")
+    };
+    assert_eq!(next().await.r#type, "gateway.created");
+    assert_eq!(next().await.r#type, "gateway.connection_changed");
+    fake.cut();
+    let back = next().await;
+    assert_eq!(
+        (
+            back.r#type.as_str(),
+            back.gateway_id.as_str(),
+            back.organization_id.as_str()
+        ),
+        ("gateway.reconnected", gateway.id.as_str(), ""),
+        "of no organization's log"
+    );
+}
+
+#[tokio::test]
 async fn gateways_end_with_their_organization() {
     let fake = FakeGateway::start(Options::default()).await;
     let bridge = Bridge::start().await;

@@ -44,9 +44,9 @@ pub struct App {
     /// Agents seen lately.
     pub touches: Touches,
     /// Wakes the reconciler.
-    pub work: Notify,
+    pub work: Arc<Notify>,
     /// Wakes the sender of messages.
-    pub mail: Notify,
+    pub mail: Arc<Notify>,
     /// Renders files.
     pub renderer: Renderer,
     /// The directory of souls.
@@ -68,8 +68,8 @@ impl App {
             sealer: context.sealer.clone(),
             known: Known::default(),
             touches: Touches::default(),
-            work: Notify::new(),
-            mail: Notify::new(),
+            work: Arc::default(),
+            mail: Arc::default(),
             renderer: Renderer::default(),
             base_url: context.settings.public_url(),
             signer: context.signer.clone(),

@@ -132,7 +132,7 @@ impl Handler for Changes {
             }
         }
         queue(tx, &letters).await?;
-        self.app.mail.notify_one();
+        tx.wake_on_commit(&self.app.mail);
         Ok(())
     }
 }

@@ -173,7 +173,7 @@ impl Handler for Chat {
             }
         }
         queue(tx, &letters).await?;
-        self.app.mail.notify_one();
+        tx.wake_on_commit(&self.app.mail);
         Ok(())
     }
 }

@@ -39,6 +39,7 @@ pub fn places(app: &Arc<App>) -> Consumer {
             "gateway.updated",
             "gateway.deleted",
             "gateway.connection_changed",
+            "gateway.reconnected",
             "board.updated",
             "board.deleted",
             "organization.deleted",
@@ -77,12 +78,14 @@ impl Handler for Places {
                 "gateway.created" | "gateway.updated" => self.gateway_changed(tx, event).await?,
                 "gateway.deleted" => self.gateway_deleted(tx, event).await?,
                 "gateway.connection_changed" => connection_changed(tx, event).await?,
+                "gateway.reconnected" => reconnected(tx, event).await?,
                 "board.updated" => self.board_changed(tx, event).await?,
                 "organization.deleted" => self.organization_deleted(tx, event).await?,
                 _ => self.board_deleted(tx, event).await?,
             }
         }
-        self.app.work.notify_one();
+        tx.wake_on_commit(&self.app.work);
+        tx.wake_on_commit(&self.app.mail);
         Ok(())
     }
 }
@@ -279,7 +282,7 @@ async fn connection_changed(tx: &mut Tx, event: &Event) -> Result<()> {
     .json();
     // Spread over a second, so that a gateway that just started is not met by all of them at once.
     sqlx::query!(
-        "UPDATE agent.agents SET wishes = wishes || $2, next_attempt_at = now() + random() * interval '1 second' WHERE gateway_id = $1",
+        "UPDATE agent.agents SET wishes = wishes || $2, next_attempt_at = now() + random() * interval '1 second', attempts = 0 WHERE gateway_id = $1",
         gateway,
         verify
     )
@@ -287,6 +290,24 @@ async fn connection_changed(tx: &mut Tx, event: &Event) -> Result<()> {
     .await?;
     sqlx::query!(
         "UPDATE agent.messages SET next_attempt_at = now() WHERE gateway_id = $1 AND state = 'waiting'",
+        gateway
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// A gateway that was away for a moment: what failed meanwhile is tried again now. Nobody else need look.
+async fn reconnected(tx: &mut Tx, event: &Event) -> Result<()> {
+    let gateway = uuid_of(&event.gateway_id)?;
+    sqlx::query!(
+        "UPDATE agent.agents SET next_attempt_at = now() + random() * interval '1 second' WHERE gateway_id = $1 AND attempts > 0",
+        gateway
+    )
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query!(
+        "UPDATE agent.messages SET next_attempt_at = now() WHERE gateway_id = $1 AND state = 'waiting' AND attempts > 0",
         gateway
     )
     .execute(&mut **tx)
@@ -331,7 +352,7 @@ impl Handler for Notices {
             }
         }
         queue(tx, &letters).await?;
-        self.app.mail.notify_one();
+        tx.wake_on_commit(&self.app.mail);
         Ok(())
     }
 }

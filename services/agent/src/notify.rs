@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
-    lease::{Of, hold},
+    lease::{Of, give_back, hold},
     operations::{self, MessageRow},
     provision::describe,
 };
@@ -20,6 +20,8 @@ use crate::{
 const CONCURRENCY: usize = 8;
 /// Longest wait before the rows are looked at again.
 const IDLE: Duration = Duration::from_millis(500);
+/// Longest wait while the rows cannot be looked at.
+const AWAY: Duration = Duration::from_secs(10);
 /// Delays between attempts.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
 /// After this long a message is given up: it tells of something that has changed since.
@@ -121,39 +123,66 @@ pub async fn queue(tx: &mut Tx, letters: &[Letter]) -> Result<()> {
 pub async fn run(app: Arc<App>, stop: CancellationToken) -> Result<()> {
     let mut sending = JoinSet::new();
     let mut swept = tokio::time::Instant::now();
+    let mut failures = 0;
     while !stop.is_cancelled() {
         while let Some(ended) = sending.try_join_next() {
             log(ended);
         }
-        for message in claim(&app, CONCURRENCY.saturating_sub(sending.len())).await? {
-            let app = app.clone();
-            sending.spawn(async move {
-                let (id, lease) = (message.id, message.lease_id.unwrap_or_default());
-                hold(&app, Of::Message, id, lease, Box::pin(deliver(&app, message))).await
-            });
-        }
+        // A look that fails is repeated; what is under way goes on. Ending here would cut it off with its leases held.
+        let pause = match claim(&app, CONCURRENCY.saturating_sub(sending.len())).await {
+            Ok(messages) => {
+                for message in messages {
+                    sending.spawn(send(app.clone(), message));
+                }
+                failures = 0;
+                IDLE
+            }
+            Err(error) => {
+                failures += 1;
+                tracing::warn!(
+                    error = error.report(),
+                    failures,
+                    "what is to be sent could not be looked for"
+                );
+                backoff(failures, IDLE, AWAY)
+            }
+        };
         if swept.elapsed() > KEEP {
-            sqlx::query!(
-                "DELETE FROM agent.messages WHERE state <> 'waiting' AND settled_at < now() - interval '7 days'"
-            )
-            .execute(app.store.pool())
-            .await?;
-            sqlx::query!(
-                "DELETE FROM agent.operations WHERE state <> 'running' AND settled_at < now() - interval '7 days'"
-            )
-            .execute(app.store.pool())
-            .await?;
+            if let Err(error) = sweep(&app).await {
+                tracing::warn!(error = error.report(), "old messages and operations were not removed");
+            }
             swept = tokio::time::Instant::now();
         }
         tokio::select! {
             () = stop.cancelled() => {}
-            () = app.mail.notified() => {}
+            () = app.mail.notified(), if failures == 0 => {}
             Some(ended) = sending.join_next(), if !sending.is_empty() => log(ended),
-            () = tokio::time::sleep(IDLE) => {}
+            () = tokio::time::sleep(pause) => {}
         }
     }
     // What is on its way may be sent again by the next process: the key makes that harmless.
     Ok(())
+}
+
+/// Removes what was settled a week ago.
+async fn sweep(app: &App) -> Result<()> {
+    sqlx::query!("DELETE FROM agent.messages WHERE state <> 'waiting' AND settled_at < now() - interval '7 days'")
+        .execute(app.store.pool())
+        .await?;
+    sqlx::query!("DELETE FROM agent.operations WHERE state <> 'running' AND settled_at < now() - interval '7 days'")
+        .execute(app.store.pool())
+        .await?;
+    Ok(())
+}
+
+/// Sends one message under its lease.
+async fn send(app: Arc<App>, message: Message) -> Result<()> {
+    let (id, lease, attempts) = (message.id, message.lease_id.unwrap_or_default(), message.attempts);
+    let done = hold(&app, Of::Message, id, lease, Box::pin(deliver(&app, message))).await;
+    if done.is_err() {
+        give_back(&app, Of::Message, id, lease, attempts).await;
+    }
+    done
 }
 
 fn log(ended: Result<Result<()>, tokio::task::JoinError>) {
@@ -185,6 +214,7 @@ struct Message {
     created_by: String,
     attempts: i32,
     lease_id: Option<Uuid>,
+    next_attempt_at: Option<OffsetDateTime>,
     created_at: OffsetDateTime,
 }
 
@@ -203,7 +233,7 @@ async fn claim(app: &App, most: usize) -> Result<Vec<Message>> {
                                AND (o.created_at, o.id) < (m.created_at, m.id)) \
              ORDER BY m.next_attempt_at LIMIT $2 FOR UPDATE OF m SKIP LOCKED) \
          RETURNING id, organization_id, agent_id, board_id, task_id, gateway_id, session_key, label, text, deliver, idempotency_key, \
-             sent_event, sent_text, failed_event, failed_text, listed, title, created_by, attempts, lease_id, created_at",
+             sent_event, sent_text, failed_event, failed_text, listed, title, created_by, attempts, lease_id, next_attempt_at, created_at",
         Uuid::now_v7(),
         i64::try_from(most).unwrap_or(1)
     )
@@ -242,15 +272,18 @@ async fn deliver(app: &App, message: Message) -> Result<()> {
         tracing::warn!(agent = %message.agent_id, gateway = %message.gateway_id, attempts = message.attempts, error, "a message was not sent");
     }
     let mut tx = app.store.begin().await?;
+    // A time that is not the one this attempt came for was set meanwhile, because the gateway is back: it counts.
     let done = sqlx::query!(
-        "UPDATE agent.messages SET state = $3, next_attempt_at = $4, last_error = $5, lease_id = NULL, lease_until = NULL, \
+        "UPDATE agent.messages SET state = $3, last_error = $5, lease_id = NULL, lease_until = NULL, \
+             next_attempt_at = CASE WHEN $3 = 'waiting' AND next_attempt_at IS DISTINCT FROM $6 THEN next_attempt_at ELSE $4 END, \
              settled_at = CASE WHEN $3 = 'waiting' THEN NULL ELSE now() END \
          WHERE id = $1 AND lease_id = $2 AND state = 'waiting'",
         message.id,
         message.lease_id,
         state,
         next,
-        error
+        error,
+        message.next_attempt_at
     )
     .execute(&mut *tx)
     .await?;

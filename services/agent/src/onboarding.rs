@@ -41,7 +41,7 @@ impl Handler for Onboarding {
             letters.extend(letter(tx, event).await?);
         }
         queue(tx, &letters).await?;
-        self.app.mail.notify_one();
+        tx.wake_on_commit(&self.app.mail);
         Ok(())
     }
 }

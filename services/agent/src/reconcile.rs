@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
-    lease::{Of, hold},
+    lease::{Of, give_back, hold},
     operations::{self, move_items},
     presence::{change, tell_status},
     provision::{self, Ensured, Failure, Occasion},
@@ -25,6 +25,8 @@ use crate::{
 const CONCURRENCY: usize = 8;
 /// Longest wait before the rows are looked at again: for what other processes and consumers wrote.
 const IDLE: Duration = Duration::from_millis(500);
+/// Longest wait while the rows cannot be looked at.
+const AWAY: Duration = Duration::from_secs(10);
 /// How long passes may go on when the process is to end.
 const DRAIN: Duration = Duration::from_secs(5);
 /// Delays between attempts that fail.
@@ -36,6 +38,7 @@ const REMOVE_WITHIN: time::Duration = time::Duration::minutes(10);
 pub async fn run(app: Arc<App>, stop: CancellationToken) -> Result<()> {
     let mut passes = JoinSet::new();
     let mut leases = HashSet::new();
+    let mut failures = 0;
     while !stop.is_cancelled() {
         while let Some(ended) = passes.try_join_next() {
             log(ended);
@@ -43,19 +46,27 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) -> Result<()> {
         if passes.is_empty() {
             leases.clear();
         }
-        for row in claim(&app, CONCURRENCY.saturating_sub(passes.len())).await? {
-            let app = app.clone();
-            leases.insert(row.lease);
-            passes.spawn(async move {
-                let (id, lease) = (row.row.id, row.lease);
-                hold(&app, Of::Agent, id, lease, Box::pin(Pass::new(&app, row).run())).await
-            });
-        }
+        // A look that fails is repeated; what is under way goes on. Ending here would cut it off with its leases held.
+        let pause = match claim(&app, CONCURRENCY.saturating_sub(passes.len())).await {
+            Ok(rows) => {
+                for row in rows {
+                    leases.insert(row.lease);
+                    passes.spawn(pass(app.clone(), row));
+                }
+                failures = 0;
+                IDLE
+            }
+            Err(error) => {
+                failures += 1;
+                tracing::warn!(error = error.report(), failures, "what is due could not be looked for");
+                backoff(failures, IDLE, AWAY)
+            }
+        };
         tokio::select! {
             () = stop.cancelled() => {}
-            () = app.work.notified() => {}
+            () = app.work.notified(), if failures == 0 => {}
             Some(ended) = passes.join_next(), if !passes.is_empty() => log(ended),
-            () = tokio::time::sleep(IDLE) => {}
+            () = tokio::time::sleep(pause) => {}
         }
     }
     let drained = async {
@@ -75,6 +86,16 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) -> Result<()> {
         .await?;
     }
     Ok(())
+}
+
+/// One pass under its lease.
+async fn pass(app: Arc<App>, claimed: Claimed) -> Result<()> {
+    let (id, lease, attempts) = (claimed.row.id, claimed.lease, claimed.row.attempts);
+    let done = hold(&app, Of::Agent, id, lease, Box::pin(Pass::new(&app, claimed).run())).await;
+    if done.is_err() {
+        give_back(&app, Of::Agent, id, lease, attempts).await;
+    }
+    done
 }
 
 fn log(ended: Result<Result<()>, tokio::task::JoinError>) {
@@ -392,7 +413,8 @@ impl<'a> Pass<'a> {
                 now,
             );
         }
-        // What was wished for meanwhile stays.
+        // What was wished for meanwhile stays. Whoever wishes says when to look again: a time that is not the one this pass came for is a
+        // wish, also when it names nothing new, as the return of a gateway that was being looked at.
         let fulfilled: Vec<String> = self
             .row
             .wishes
@@ -406,9 +428,12 @@ impl<'a> Pass<'a> {
                  last_provision_error = CASE WHEN $9 THEN $10 END, \
                  observed_generation = CASE WHEN $5 THEN $4 ELSE a.observed_generation END, \
                  applied_digest = CASE WHEN $5 AND a.desired_generation = $4 THEN $6 ELSE a.applied_digest END, \
-                 wishes = CASE WHEN a.desired_generation = $4 THEN a.wishes - $7::text[] ELSE a.wishes END, \
+                 wishes = CASE WHEN a.desired_generation <> $4 THEN a.wishes \
+                     WHEN a.next_attempt_at IS DISTINCT FROM $13 THEN a.wishes - array_remove($7::text[], 'verify') \
+                     ELSE a.wishes - $7::text[] END, \
                  next_attempt_at = CASE WHEN a.desired_generation <> $4 OR a.wishes - $7::text[] <> '{}' OR a.deleting_at IS NOT NULL \
-                     OR ($11 AND a.last_seen_at > now() - interval '30 seconds') THEN now() ELSE $8 END, \
+                     OR ($11 AND a.last_seen_at > now() - interval '30 seconds') THEN now() \
+                     WHEN a.next_attempt_at IS DISTINCT FROM $13 THEN a.next_attempt_at ELSE $8 END, \
                  wake_attempts = $12, \
                  last_wake_at = CASE WHEN $11 THEN now() ELSE a.last_wake_at END, \
                  status = CASE WHEN a.deleting_at IS NOT NULL THEN a.status \
@@ -429,7 +454,8 @@ impl<'a> Pass<'a> {
             gave_up,
             SILENT,
             woken,
-            self.row.wake_attempts
+            self.row.wake_attempts,
+            self.row.next_attempt_at
         )
         .fetch_optional(&mut *tx)
         .await?;
@@ -512,10 +538,13 @@ impl<'a> Pass<'a> {
         };
         tracing::warn!(agent = %self.row.id, gateway = %self.row.gateway_id, condition = failure.condition, reason = failure.reason, attempts, "an agent could not be reconciled");
         let mut tx = self.app.store.begin().await?;
+        // A time to look again that is not the one this pass came for was set meanwhile, by a change or because the gateway is back: it
+        // counts, and the delays begin anew.
         let row = agents!(
-            "UPDATE agent.agents AS a SET conditions = $3, attempts = $4, last_failure = $5, last_provision_error = $6, \
-                 lease_id = NULL, lease_until = NULL, \
-                 next_attempt_at = CASE WHEN a.desired_generation = $7 AND (a.deleting_at IS NULL OR $8) THEN $9 ELSE now() END \
+            "UPDATE agent.agents AS a SET conditions = $3, last_failure = $5, last_provision_error = $6, lease_id = NULL, lease_until = NULL, \
+                 attempts = CASE WHEN a.next_attempt_at IS DISTINCT FROM $10 THEN 1 ELSE $4 END, \
+                 next_attempt_at = CASE WHEN a.desired_generation <> $7 OR (a.deleting_at IS NOT NULL AND NOT $8) THEN now() \
+                     WHEN a.next_attempt_at IS DISTINCT FROM $10 THEN a.next_attempt_at ELSE $9 END \
              WHERE a.id = $1 AND a.lease_id = $2 RETURNING",
             "",
             self.row.id,
@@ -526,7 +555,8 @@ impl<'a> Pass<'a> {
             failure.message,
             self.row.desired_generation,
             self.row.deleting_at.is_some(),
-            now + delay
+            now + delay,
+            self.row.next_attempt_at
         )
         .fetch_optional(&mut *tx)
         .await?;

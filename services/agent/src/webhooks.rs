@@ -107,7 +107,7 @@ impl Handler for Receipts {
             ));
         }
         queue(tx, &letters).await?;
-        self.app.mail.notify_one();
+        tx.wake_on_commit(&self.app.mail);
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use chassis::{Caller, Error, Result, error::Kind};
+use chassis::{Caller, Error, Result, error::Kind, role::backoff};
 use proto::agent::v1::SyncSkillPackResponse;
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -28,6 +28,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const CONCURRENCY: usize = 2;
 /// Longest wait before the rows are looked at again: for what other processes wrote.
 const IDLE: Duration = Duration::from_secs(2);
+/// Longest wait while the rows cannot be looked at.
+const AWAY: Duration = Duration::from_secs(20);
 /// Readings that ended with their process before it is no longer tried.
 const ATTEMPTS: i32 = 3;
 
@@ -106,19 +108,36 @@ fn answer(row: &PackRow) -> SyncSkillPackResponse {
 /// Reads packs until `stop`.
 pub async fn run(skills: Arc<Skills>, stop: CancellationToken) -> Result<()> {
     let mut reading = JoinSet::new();
+    let mut failures = 0;
     while !stop.is_cancelled() {
         while let Some(ended) = reading.try_join_next() {
             log(ended);
         }
-        for claimed in claim(&skills, CONCURRENCY.saturating_sub(reading.len())).await? {
-            let skills = skills.clone();
-            reading.spawn(async move { work(&skills, claimed).await });
-        }
+        // A look that fails is repeated; what is under way goes on. Ending here would cut it off with its leases held.
+        let pause = match claim(&skills, CONCURRENCY.saturating_sub(reading.len())).await {
+            Ok(due) => {
+                for claimed in due {
+                    let skills = skills.clone();
+                    reading.spawn(async move { work(&skills, claimed).await });
+                }
+                failures = 0;
+                IDLE
+            }
+            Err(error) => {
+                failures += 1;
+                tracing::warn!(
+                    error = error.report(),
+                    failures,
+                    "packs to be read could not be looked for"
+                );
+                backoff(failures, IDLE, AWAY)
+            }
+        };
         tokio::select! {
             () = stop.cancelled() => {}
-            () = skills.work.notified() => {}
+            () = skills.work.notified(), if failures == 0 => {}
             Some(ended) = reading.join_next(), if !reading.is_empty() => log(ended),
-            () = tokio::time::sleep(IDLE) => {}
+            () = tokio::time::sleep(pause) => {}
         }
     }
     // What is under way is begun again by the next process: at once, or when the lease runs out after a crash.

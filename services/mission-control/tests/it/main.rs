@@ -32,6 +32,7 @@ mod oidc;
 mod onboarding;
 mod org;
 mod path;
+mod reconciling;
 mod skills;
 mod souls;
 mod syncs;

@@ -1,0 +1,175 @@
+//! The reconciler and the sender while something comes between: nothing that was asked for waits until a lease has run out.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use sqlx::Row;
+use testkit::gateway::Fault;
+
+use crate::{agents::Scene, harness::eventually};
+
+/// Shorter than a lease, which is 20 seconds.
+const SOON: Duration = Duration::from_secs(15);
+
+/// Waits until no agent is worked on or waited for.
+async fn at_rest(scene: &Scene) {
+    eventually("coming to rest", || async {
+        let busy = scene
+            .sql(
+                "SELECT 1 FROM agent.agents WHERE observed_generation < desired_generation OR lease_id IS NOT NULL OR wishes <> '{}' \
+                     OR next_attempt_at <= now()",
+            )
+            .await;
+        busy.is_empty().then_some(())
+    })
+    .await;
+    scene
+        .sql("UPDATE agent.agents SET wake_attempts = 0, next_attempt_at = NULL")
+        .await;
+    scene.fake.clear_calls();
+}
+
+/// Prepares `public.refuse()`, which refuses what it triggers before and counts that, once or always.
+async fn refusals(scene: &Scene, once: bool) {
+    let when = if once {
+        "IF nextval('public.refused') = 1"
+    } else {
+        "IF nextval('public.refused') > 0"
+    };
+    scene.sql("CREATE SEQUENCE public.refused").await;
+    scene
+        .sql(&format!(
+            "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS \
+             $$ BEGIN {when} THEN RAISE EXCEPTION 'refused by a test'; END IF; RETURN NEW; END $$"
+        ))
+        .await;
+}
+
+async fn refuse_when(scene: &Scene, condition: &str) {
+    scene
+        .sql(&format!(
+            "CREATE TRIGGER refuse BEFORE UPDATE ON agent.agents FOR EACH ROW WHEN ({condition}) EXECUTE FUNCTION public.refuse()"
+        ))
+        .await;
+}
+
+/// Waits until something was refused.
+async fn refused(scene: &Scene) {
+    eventually("being refused", || async {
+        let count = scene.sql("SELECT last_value FROM public.refused WHERE is_called").await;
+        (!count.is_empty()).then_some(())
+    })
+    .await;
+}
+
+/// Waits until the gateway has what the agent's row says.
+async fn followed(scene: &Scene) {
+    eventually("following", || async {
+        let row = scene
+            .sql(&format!(
+                "SELECT observed_generation = desired_generation AND lease_id IS NULL AND wishes = '{{}}' FROM agent.agents WHERE id = '{}'",
+                scene.agent()
+            ))
+            .await;
+        row[0].get::<bool, _>(0).then_some(())
+    })
+    .await;
+}
+
+fn wake_ups(scene: &Scene) -> usize {
+    scene
+        .fake
+        .calls_of("chat.send")
+        .iter()
+        .filter(|call| call.params["sessionKey"] == scene.session().as_str())
+        .count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_under_way_goes_on_while_nothing_more_can_be_claimed() {
+    let scene = Scene::start().await;
+    at_rest(&scene).await;
+    refusals(&scene, false).await;
+    scene.fake.fail_next("chat.send", Fault::Delay(Duration::from_secs(3)));
+    scene
+        .person
+        .patch(&scene.url(), json!({"name": "Alpha two"}))
+        .await
+        .expect(200);
+    eventually("the wake-up being on its way", || async {
+        (wake_ups(&scene) == 1).then_some(())
+    })
+    .await;
+
+    refuse_when(&scene, "OLD.lease_id IS NULL AND NEW.lease_id IS NOT NULL").await;
+    scene
+        .sql("UPDATE agent.agents SET next_attempt_at = now() WHERE board_id IS NULL")
+        .await;
+    refused(&scene).await;
+    scene.sql("DROP TRIGGER refuse ON agent.agents").await;
+    followed(&scene).await;
+    assert_eq!(wake_ups(&scene), 1, "the pass was not cut off and done again");
+    scene.mc.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outcome_that_cannot_be_written_down_is_tried_again_soon() {
+    let scene = Scene::start().await;
+    at_rest(&scene).await;
+    refusals(&scene, true).await;
+    refuse_when(
+        &scene,
+        "OLD.lease_id IS NOT NULL AND NEW.lease_id IS NULL AND NEW.observed_generation > OLD.observed_generation",
+    )
+    .await;
+    scene
+        .person
+        .patch(&scene.url(), json!({"name": "Alpha two"}))
+        .await
+        .expect(200);
+    refused(&scene).await;
+    let since = Instant::now();
+    followed(&scene).await;
+    assert!(
+        since.elapsed() < SOON,
+        "it waited for the lease to run out: {:?}",
+        since.elapsed()
+    );
+    scene.mc.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wish_during_a_pass_that_fails_does_not_wait_for_the_next_attempt() {
+    let scene = Scene::start().await;
+    at_rest(&scene).await;
+    // The pass looks at the agent's token and then fails; after so many attempts the next one would be in 6 seconds at the earliest.
+    scene
+        .fake
+        .fail_next("agents.files.get", Fault::Delay(Duration::from_secs(1)));
+    let refusal = json!({"code": "INVALID_REQUEST", "message": "not now"});
+    scene.fake.fail_next("agents.files.get", Fault::Error(refusal));
+    let agent = scene.agent();
+    scene
+        .sql(&format!(
+            "UPDATE agent.agents SET attempts = 10, wishes = '{{\"verify\": true, \"refresh\": true}}', next_attempt_at = now() WHERE id = '{agent}'"
+        ))
+        .await;
+    eventually("the pass being under way", || async {
+        (!scene.fake.calls_of("agents.files.get").is_empty()).then_some(())
+    })
+    .await;
+    // As when the gateway is back, which another process may have noticed.
+    scene
+        .sql(&format!(
+            "UPDATE agent.agents SET next_attempt_at = now() WHERE id = '{agent}'"
+        ))
+        .await;
+    let since = Instant::now();
+    followed(&scene).await;
+    assert!(
+        since.elapsed() < Duration::from_secs(6),
+        "it waited for its next attempt: {:?}",
+        since.elapsed()
+    );
+    scene.mc.stop().await;
+}
