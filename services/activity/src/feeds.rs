@@ -16,11 +16,12 @@ use chassis::{
     Error, Result, Store,
     bus::{Bus, GAP},
     error::Kind,
+    live::Start,
 };
 use futures::Stream;
 use parking_lot::Mutex;
 use sqlx::{Postgres, QueryBuilder};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::OffsetDateTime;
 use tokio::{
     sync::{
         Notify,
@@ -124,9 +125,10 @@ impl Feeds {
                 position => Ok(Begin::After(position)),
             };
         }
-        Ok(since
-            .and_then(|since| OffsetDateTime::parse(since, &Rfc3339).ok())
-            .map_or(Begin::After(head), |at| Begin::Since(at, 0)))
+        Ok(match Start::of(since, None)? {
+            Start::Since(at) => Begin::Since(at, 0),
+            Start::Now | Start::After(_) => Begin::After(head),
+        })
     }
 
     /// Entries that a view shows, in the order of the log, from `begin` on.

@@ -117,8 +117,8 @@ pub fn schedule(text: &str) -> Result<Vec<Duration>, String> {
                 _ => return Err(format!("`{part}` is not a duration: write 5s, 5m or 2h")),
             };
             number
-                .parse::<u64>()
-                .map(|number| Duration::from_secs(number * seconds))
+                .parse::<u32>()
+                .map(|number| Duration::from_secs(u64::from(number) * seconds))
                 .map_err(|_| format!("`{part}` is not a duration: write 5s, 5m or 2h"))
         })
         .collect()

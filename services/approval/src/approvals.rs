@@ -308,7 +308,7 @@ impl Asked {
         };
         let payload: Map<String, Value> = rules::with_reason(sent, request.lead_reasoning.as_deref())?;
         let listed = request.task_ids.iter().map(|id| uuid_of(id)).collect::<Result<_>>()?;
-        let tasks = rules::named_tasks(optional_uuid(request.task_id.as_ref())?, listed, &payload);
+        let tasks = rules::named_tasks(optional_uuid(request.task_id.as_ref())?, listed, &payload)?;
         Ok(Self {
             payload: Value::Object(payload).to_string(),
             scores,

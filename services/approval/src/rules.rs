@@ -6,6 +6,9 @@ use serde_json::{Map, Value};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
 
+/// Most tasks of one approval.
+const MOST_TASKS: usize = 200;
+
 /// How an approval stands when somebody wants to decide it.
 #[derive(Clone, Debug)]
 pub struct Standing {
@@ -122,8 +125,8 @@ pub fn with_reason(payload: Option<Map<String, Value>>, reasoning: Option<&str>)
 }
 
 /// The tasks a request names, each once: `task_id`, then `task_ids`, then those in the payload, where what is no id is not meant as
-/// one.
-pub fn named_tasks(task_id: Option<Uuid>, task_ids: Vec<Uuid>, payload: &Map<String, Value>) -> Vec<Uuid> {
+/// one. Refused: more than [`MOST_TASKS`].
+pub fn named_tasks(task_id: Option<Uuid>, task_ids: Vec<Uuid>, payload: &Map<String, Value>) -> Result<Vec<Uuid>> {
     let listed = ["task_ids", "taskIds", "taskIDs"]
         .into_iter()
         .filter_map(|key| payload.get(key)?.as_array())
@@ -136,11 +139,20 @@ pub fn named_tasks(task_id: Option<Uuid>, task_ids: Vec<Uuid>, payload: &Map<Str
         .filter_map(|value| Uuid::parse_str(value.as_str()?.trim()).ok());
     let mut tasks = Vec::new();
     for id in task_id.into_iter().chain(task_ids).chain(in_payload) {
-        if !tasks.contains(&id) {
-            tasks.push(id);
+        if tasks.contains(&id) {
+            continue;
         }
+        if tasks.len() == MOST_TASKS {
+            return Err(Error::invalid(
+                "task_ids",
+                format!(
+                    "An approval is for {MOST_TASKS} tasks at most, those in payload counted in: ask several times."
+                ),
+            ));
+        }
+        tasks.push(id);
     }
-    tasks
+    Ok(tasks)
 }
 
 /// A JSON object that came as bytes.
@@ -316,9 +328,16 @@ mod tests {
             "task_ids": [id(2).to_string(), "not an id", 7, id(4).to_string()],
             "task_id": id(1).to_string(),
         });
-        let found = named_tasks(Some(id(1)), vec![id(2), id(3), id(2)], payload.as_object().unwrap());
+        let found = named_tasks(Some(id(1)), vec![id(2), id(3), id(2)], payload.as_object().unwrap()).unwrap();
         assert_eq!(found, [id(1), id(2), id(3), id(4), id(5)]);
-        assert!(named_tasks(None, vec![], &Map::new()).is_empty());
+        assert!(named_tasks(None, vec![], &Map::new()).unwrap().is_empty());
+        let many = |count: usize| (0..count).map(|number| Uuid::from_u128(number as u128)).collect();
+        assert_eq!(
+            named_tasks(None, many(MOST_TASKS), &Map::new()).unwrap().len(),
+            MOST_TASKS
+        );
+        let error = named_tasks(None, many(MOST_TASKS + 1), &Map::new()).unwrap_err();
+        assert_eq!(error.violations()[0].field, "task_ids");
     }
 
     #[test]

@@ -22,6 +22,10 @@ use crate::{
 /// Deadline of a call between services, unless the caller sets another.
 pub const DEADLINE: Duration = Duration::from_secs(10);
 
+/// Largest head of a call or an answer between processes: principals with rights on many boards and errors with many details travel there,
+/// and do not fit into the 16 KiB that HTTP/2 libraries take by themselves.
+pub const HEAD: u32 = 256 * 1024;
+
 /// Where a role is.
 #[derive(Clone)]
 pub enum Channel {
@@ -43,6 +47,7 @@ impl Channel {
             .connect_timeout(Duration::from_secs(3))
             .http2_keep_alive_interval(Duration::from_secs(20))
             .keep_alive_while_idle(true)
+            .http2_max_header_list_size(HEAD)
             .tcp_nodelay(true);
         Ok(Self::Far(endpoint.connect_lazy()))
     }

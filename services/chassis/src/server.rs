@@ -8,6 +8,7 @@ use tonic_health::ServingStatus;
 
 use crate::{
     access::Guarded,
+    channel::HEAD,
     role::{Check, Context, Role},
 };
 
@@ -123,6 +124,7 @@ pub async fn serve_grpc(
     tracing::info!(%address, "serving grpc");
     Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
+        .http2_max_header_list_size(HEAD)
         .add_routes(Routes::from(router))
         .serve_with_shutdown(address, async move { stop.cancelled().await })
         .await?;

@@ -189,6 +189,7 @@ async fn an_agent_asks_and_a_person_decides_once() {
     );
     person.patch(&url, json!({"reason": "why"})).await.detail(422);
     person.patch(&url, json!({"status": "maybe"})).await.detail(422);
+    person.patch(&url, json!({"status": null})).await.detail(422);
     person
         .patch(
             &desk.url(&format!("approvals/{}", Uuid::now_v7())),

@@ -1,10 +1,25 @@
-//! Limits hold for all replicas together.
+//! Limits hold for all replicas together, and what is allowed fits between processes.
 
+use std::{net::TcpListener, sync::Arc, time::Duration};
+
+use chassis::{
+    Caller,
+    channel::{Channel, Peer},
+};
+use proto::{
+    identity::v1::BoardGrant,
+    org::v1::{GetMeRequest, user_service_client::UserServiceClient},
+};
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use testkit::Database;
+use tonic::Code;
+use uuid::Uuid;
 
-use crate::harness::{Harness, eventually};
+use crate::{
+    harness::{Harness, eventually},
+    org::sign_in,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn replicas_share_what_a_caller_used() {
@@ -57,4 +72,39 @@ async fn replicas_share_what_a_caller_used() {
     other.nobody().get("/readyz").await.expect(200);
     other.stop().await;
     one.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rights_on_a_thousand_boards_reach_roles_in_other_processes() {
+    let address = TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a free port");
+    let mc = Harness::with(|settings| settings.grpc_listen = address).await;
+    let mut ann = sign_in(&mc, "ann", "ann@example.org").await;
+    ann.memberships[0].grants = (0..1000)
+        .map(|_| BoardGrant {
+            board_id: Uuid::now_v7().to_string(),
+            can_read: true,
+            can_write: true,
+        })
+        .collect();
+    let caller = Caller {
+        signed: Some(mc.constellation.context.signer.sign(ann, Duration::from_mins(1))),
+        request_id: Arc::from("test"),
+        traceparent: Arc::from(""),
+    };
+    let far = Channel::far(format!("http://{address}")).expect("an address");
+    let asking = eventually("the role in reach of other processes answering", || async {
+        let peer = Peer::to(far.clone(), &caller);
+        match UserServiceClient::new(peer).get_me(GetMeRequest {}).await {
+            Ok(me) => Some(me.into_inner()),
+            Err(status) if status.code() == Code::Unavailable => None,
+            Err(status) => panic!("{status}"),
+        }
+    });
+    tokio::select! {
+        served = mc.constellation.serve_grpc() => panic!("the role stopped serving: {served:?}"),
+        me = asking => assert_eq!(me.clerk_user_id, "ann"),
+    }
+    mc.stop().await;
 }

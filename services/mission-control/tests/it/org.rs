@@ -214,6 +214,12 @@ async fn people_change_their_profile_and_nothing_else() {
         (&json!("Lo"), &Value::Null)
     );
     assert_eq!(person.patch("/api/v1/users/me", json!({})).await.expect(200), cleared);
+    // A name travels with every call.
+    let long = "x".repeat(201);
+    person
+        .patch("/api/v1/users/me", json!({"name": long}))
+        .await
+        .detail(422);
     assert_eq!(person.get("/api/v1/users/me").await.expect(200), cleared);
     assert_eq!(
         events(&mc).await,
