@@ -7,8 +7,9 @@ use chassis::{
     channel::Peers,
     error::Kind,
     identity::{Signed, Signer},
+    role::backoff,
 };
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderName, header};
 use moka::future::Cache;
 use proto::{
     agent::v1::{VerifyTokenRequest, agent_directory_service_client::AgentDirectoryServiceClient},
@@ -19,7 +20,10 @@ use proto::{
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::sync::{
+    broadcast::{Receiver, error::RecvError},
+    watch,
+};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use transcoder::Credential;
@@ -38,6 +42,10 @@ const REMEMBERED: Duration = Duration::from_secs(5);
 const CAPACITY: u64 = 20_000;
 /// How long the role that knows the credential may take.
 const DEADLINE: Duration = Duration::from_secs(5);
+/// How often those who hold streams are looked at again when no event says that something changed: credentials end by themselves, too.
+const AGAIN: Duration = Duration::from_secs(30);
+/// Within which time they are looked at after such an event, so that not all are at once.
+const SPREAD: Duration = Duration::from_millis(500);
 
 /// SHA-256 of a credential and its kind: what is kept in memory instead of it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -67,6 +75,43 @@ pub struct Authenticator {
     limits: Limits,
     peers: Peers,
     signer: Signer,
+    /// Told when what was known of somebody counts no more.
+    moved: watch::Sender<()>,
+}
+
+/// Who holds a stream: the credential, and who that was when the stream began.
+pub struct Holder {
+    wanted: Credential,
+    headers: HeaderMap,
+    began: Arc<Principal>,
+}
+
+impl Holder {
+    /// The caller of a request with these headers.
+    pub fn new(wanted: Credential, headers: &HeaderMap, caller: &Signed) -> Self {
+        let credentials = [header::AUTHORIZATION, HeaderName::from_static(AGENT_TOKEN)];
+        Self {
+            wanted,
+            headers: credentials
+                .into_iter()
+                .filter_map(|name| Some((name.clone(), headers.get(&name)?.clone())))
+                .collect(),
+            began: caller.principal.clone(),
+        }
+    }
+}
+
+/// Whether a caller has every right that it had. What it gained elsewhere does not matter, nor which organization is active: a stream keeps
+/// to the one it was begun in.
+fn keeps(had: &Principal, has: &Principal) -> bool {
+    had.id == has.id
+        && had.board_id == has.board_id
+        && had.is_lead == has.is_lead
+        && had.read_only == has.read_only
+        && had
+            .memberships
+            .iter()
+            .all(|membership| has.memberships.contains(membership))
 }
 
 /// Credentials as they were sent: trimmed, blank ones left out.
@@ -115,27 +160,14 @@ impl Authenticator {
             limits: Limits::new(settings.rate_limit_agent, settings.rate_limit_user),
             peers: context.peers.named("edge"),
             signer: context.signer.clone(),
+            moved: watch::Sender::new(()),
         })
     }
 
     /// The caller behind a request that needs this credential.
     pub async fn authenticate(&self, wanted: Credential, headers: &HeaderMap, address: IpAddr) -> Result<Signed> {
-        let presented = Presented::of(headers);
-        let token = match wanted {
-            Credential::User => presented.bearer,
-            Credential::Agent | Credential::Any => presented.agent.or(presented.bearer),
-        };
         // A caller that shows nothing has not failed: it costs nothing, and a page that is not signed in yet must not lock out others.
-        let token = token.ok_or_else(unauthorized)?;
-        let verified = match wanted {
-            Credential::User => self.person(token).await,
-            Credential::Agent => self.agent(token).await,
-            Credential::Any if presented.agent.is_some() => self.agent(token).await,
-            Credential::Any => match self.person(token).await {
-                Err(error) if error.kind() == Kind::Unauthenticated => self.agent(token).await,
-                found => found,
-            },
-        };
+        let verified = self.verify(wanted, headers).await.ok_or_else(unauthorized)?;
         match verified {
             Ok(verified) => {
                 self.limits.signed_in(&verified.principal)?;
@@ -148,6 +180,51 @@ impl Authenticator {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Waits until whoever holds a stream may not hold it any longer, and says why: the credential counts no more, or a right is gone or another.
+    /// Nobody holds streams of public methods.
+    pub async fn outlived(&self, holder: Option<&Holder>) -> Status {
+        let Some(holder) = holder else {
+            return std::future::pending().await;
+        };
+        let mut moved = self.moved.subscribe();
+        loop {
+            let _ = tokio::time::timeout(AGAIN, moved.changed()).await;
+            tokio::time::sleep(backoff(1, SPREAD, SPREAD)).await;
+            // In a box: an open stream is small while it waits.
+            match Box::pin(self.verify(holder.wanted, &holder.headers)).await {
+                Some(Ok(now)) if keeps(&holder.began, &now.principal) => {}
+                // The role that knows is away: that takes nobody's right.
+                Some(Err(error)) if error.kind() != Kind::Unauthenticated => {}
+                Some(Ok(_)) => {
+                    return Error::precondition(
+                        "What you may see has changed: load it again, and watch without a resume token.",
+                    )
+                    .into();
+                }
+                Some(Err(_)) | None => return unauthorized().into(),
+            }
+        }
+    }
+
+    /// Who shows these credentials; `None`: there are none.
+    async fn verify(&self, wanted: Credential, headers: &HeaderMap) -> Option<Result<Signed>> {
+        let presented = Presented::of(headers);
+        let token = match wanted {
+            Credential::User => presented.bearer,
+            Credential::Agent | Credential::Any => presented.agent.or(presented.bearer),
+        };
+        let token = token?;
+        Some(match wanted {
+            Credential::User => self.person(token).await,
+            Credential::Agent => self.agent(token).await,
+            Credential::Any if presented.agent.is_some() => self.agent(token).await,
+            Credential::Any => match self.person(token).await {
+                Err(error) if error.kind() == Kind::Unauthenticated => self.agent(token).await,
+                found => found,
+            },
+        })
     }
 
     /// Counts a call to a public method.
@@ -225,6 +302,7 @@ impl Authenticator {
     pub fn forget_all(&self) {
         self.people.invalidate_all();
         self.agents.invalidate_all();
+        self.moved.send_replace(());
     }
 
     /// Shares what callers used with the other replicas, until `stop`.
@@ -271,8 +349,9 @@ impl Authenticator {
                     self.agents.invalidate(&key).await;
                 }
             }
-            _ => {}
+            _ => return,
         }
+        self.moved.send_replace(());
     }
 }
 
@@ -318,6 +397,47 @@ mod tests {
             }
         );
         assert_eq!(Presented::of(&headers(&[("x-agent-token", "  ")])).agent, None);
+    }
+
+    #[test]
+    fn a_stream_outlives_what_is_gained_and_not_what_is_lost() {
+        use proto::identity::v1::{BoardGrant, Membership};
+        let member = |organization: &str, board: Option<&str>| Membership {
+            organization_id: organization.into(),
+            role: "member".into(),
+            grants: board
+                .map(|board| BoardGrant {
+                    board_id: board.into(),
+                    can_read: true,
+                    can_write: false,
+                })
+                .into_iter()
+                .collect(),
+            ..Membership::default()
+        };
+        let person = |memberships: Vec<Membership>| Principal {
+            id: "ada".into(),
+            memberships,
+            ..Principal::default()
+        };
+        let had = person(vec![member("one", Some("board"))]);
+        let active = Principal {
+            name: "Ada".into(),
+            organization_id: "two".into(),
+            ..person(vec![member("two", None), member("one", Some("board"))])
+        };
+        assert!(keeps(&had, &active));
+        for less in [
+            person(vec![]),
+            person(vec![member("one", None)]),
+            person(vec![member("two", Some("board"))]),
+            Principal {
+                read_only: true,
+                ..had.clone()
+            },
+        ] {
+            assert!(!keeps(&had, &less), "{less:?}");
+        }
     }
 
     #[test]

@@ -15,7 +15,9 @@ use tonic_web::GrpcWebLayer;
 use tower::{Layer, Service, service_fn};
 
 use crate::{
-    Edge, call,
+    Edge,
+    authenticate::Holder,
+    call,
     call::Methods,
     fault,
     observe::{Served, Visit},
@@ -168,8 +170,17 @@ async fn answer(
         edge.authenticator.forget_all();
     }
     if plan.server_streaming {
-        let stop = edge.context.stop.clone();
-        return Ok(response.map(|body| until(body, stop)));
+        let holder = caller
+            .as_ref()
+            .map(|caller| Holder::new(target.credential, &parts.headers, caller));
+        let edge = edge.clone();
+        let end = async move {
+            tokio::select! {
+                () = edge.context.stop.cancelled() => Status::unavailable("The server is stopping: resume in a moment."),
+                status = edge.authenticator.outlived(holder.as_ref()) => status,
+            }
+        };
+        return Ok(response.map(|body| until(body, end)));
     }
     Ok(response)
 }
@@ -209,15 +220,16 @@ fn hidden(status: Status) -> Status {
     }
 }
 
-/// A stream that ends with a status when the process stops, so that the client knows to come back.
-fn until(body: Body, stop: CancellationToken) -> Body {
+/// A stream that ends with the status of `end`, should that come first: the client learns why, and whether to come back.
+fn until(body: Body, end: impl Future<Output = Status> + Send + 'static) -> Body {
     Body::new(StreamBody::new(async_stream::stream! {
         let mut body = pin!(body);
+        let mut end = pin!(end);
         loop {
             tokio::select! {
-                () = stop.cancelled() => {
+                status = &mut end => {
                     let mut trailers = HeaderMap::new();
-                    if Status::unavailable("The server is stopping: resume in a moment.").add_header(&mut trailers).is_ok() {
+                    if status.add_header(&mut trailers).is_ok() {
                         yield Ok::<_, Status>(Frame::trailers(trailers));
                     }
                     return;
@@ -280,11 +292,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn streams_end_with_a_status_when_the_process_stops() {
+    async fn streams_end_with_the_status_that_comes_first() {
         let stop = CancellationToken::new();
         let first = stream::iter([Ok::<_, Status>(Frame::data(Bytes::from_static(b"x")))]);
         let endless = Body::new(StreamBody::new(futures::StreamExt::chain(first, stream::pending())));
-        let mut body = until(endless, stop.clone());
+        let stopping = stop.clone();
+        let mut body = until(endless, async move {
+            stopping.cancelled().await;
+            Status::unavailable("The server is stopping: resume in a moment.")
+        });
         assert!(body.frame().await.expect("a frame").expect("good").is_data());
         stop.cancel();
         let trailers = body

@@ -15,7 +15,9 @@ use transcoder::{PathParams, Route};
 
 use super::{file, sse};
 use crate::{
-    Edge, call,
+    Edge,
+    authenticate::Holder,
+    call,
     fault::{self, Fault},
     observe::{Served, Visit},
 };
@@ -96,7 +98,10 @@ async fn answer(
     }
     if route.plan.server_streaming {
         let resumed = resumes(&parts);
-        return sse::serve(edge, route, answered, resumed)
+        let holder = caller
+            .as_ref()
+            .map(|caller| Holder::new(route.credential, &parts.headers, caller));
+        return sse::serve(edge, route, answered, resumed, holder)
             .await
             .map_err(|status| refused(&status));
     }

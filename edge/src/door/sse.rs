@@ -10,7 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tonic::Status;
 use transcoder::Route;
 
-use crate::{Edge, call::Messages};
+use crate::{Edge, authenticate::Holder, call::Messages};
 
 /// How often a stream without events shows that it lives.
 const PING: Duration = Duration::from_secs(15);
@@ -34,8 +34,8 @@ impl Drop for Open {
     }
 }
 
-/// Answers a stream whose beginning was good. It ends when the role ends it, when the client goes away, or when the process stops; the client
-/// resumes with the last `id`.
+/// Answers a stream whose beginning was good. It ends when the role ends it, when the client goes away, when it may not hold it any longer, or
+/// when the process stops; the client resumes with the last `id`.
 ///
 /// A stream that was asked to resume waits a moment for its first message: a position that cannot be resumed from shows then, and is answered
 /// as the error it is.
@@ -44,6 +44,7 @@ pub async fn serve(
     route: &Route,
     answered: http::Response<tonic::body::Body>,
     resumed: bool,
+    holder: Option<Holder>,
 ) -> Result<Response, Status> {
     let mut messages = Messages::new(answered.into_body());
     let mut first = None;
@@ -58,8 +59,10 @@ pub async fn serve(
         .unwrap_or_default();
     let event = route.event.clone().unwrap_or_else(|| "message".to_owned());
     let stop = edge.context.stop.clone();
+    let edge = edge.clone();
     let frames = async_stream::stream! {
         let _open = Open::new();
+        let mut outlived = std::pin::pin!(edge.authenticator.outlived(holder.as_ref()));
         let mut ping = interval_at(Instant::now() + PING, PING);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // Headers alone stay in the buffers of some proxies: a first line makes the stream visible.
@@ -68,6 +71,7 @@ pub async fn serve(
             let next = tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
+                status = &mut outlived => Err(status),
                 Some(next) = async { first.take() } => Ok(next),
                 next = messages.next() => next,
                 _ = ping.tick() => {

@@ -1,9 +1,14 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
-use reqwest::Response;
+use proto::event::v1::Event;
+use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
-use crate::{BOARD, Port, answer, eventually, send};
+use crate::{
+    BOARD, Port, answer, eventually,
+    roles::{AGENT, AGENT_TOKEN},
+    send,
+};
 
 /// Frames of a stream, comments left out.
 pub struct Frames {
@@ -103,6 +108,34 @@ async fn a_client_that_goes_away_ends_the_call() {
     drop(frames);
     eventually("the role is told", async || {
         port.script.watching.load(Ordering::SeqCst) == 0
+    })
+    .await;
+    port.close().await;
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_the_credential_that_opened_it() {
+    let port = Port::open().await;
+    let open = port
+        .request(Method::GET, &stream(BOARD))
+        .header("x-agent-token", AGENT_TOKEN);
+    let mut frames = Frames::of(send(open).await);
+    let mut other = Frames::of(send(port.get(&stream(BOARD))).await);
+    for frames in [&mut frames, &mut other] {
+        for _ in 0..2 {
+            frames.next().await.expect("an event");
+        }
+    }
+    port.script.rotated.store(true, Ordering::SeqCst);
+    let rotated = Event {
+        r#type: "agent.token_rotated".into(),
+        agent_id: AGENT.into(),
+        ..Event::default()
+    };
+    port.context.bus.publish(&[rotated]).await.expect("published");
+    assert_eq!(frames.next().await, None, "the stream ends");
+    eventually("the role is told, and that of somebody else goes on", async || {
+        port.script.watching.load(Ordering::SeqCst) == 1
     })
     .await;
     port.close().await;
