@@ -18,6 +18,12 @@ const BATCH: i64 = 200;
 const QUEUED: &str = "90 seconds";
 /// Longest sleep between looks: for rows that another process wrote.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long deliveries that are done with are kept.
+const KEPT: &str = "30 days";
+/// How often older ones are looked for.
+const PRUNING: Duration = Duration::from_secs(3600);
+/// How many are deleted at once.
+const PRUNED: i64 = 1000;
 
 pub struct Row {
     pub id: Uuid,
@@ -90,6 +96,29 @@ pub async fn schedule(state: State, stop: CancellationToken) -> Result<()> {
             () = state.due.notified() => {}
             () = tokio::time::sleep(pause) => {}
         }
+    }
+    Ok(())
+}
+
+/// Deletes what is done with and old, until `stop`. Processes that do so at the same time take different rows.
+pub async fn prune(state: State, stop: CancellationToken) -> Result<()> {
+    while !stop.is_cancelled() {
+        let deleted = sqlx::query(
+            "DELETE FROM activity.deliveries WHERE id IN (\
+               SELECT id FROM activity.deliveries WHERE status <> 'pending' AND created_at < now() - $1::text::interval \
+               ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+        )
+        .bind(KEPT)
+        .bind(PRUNED)
+        .execute(state.store.pool())
+        .await?
+        .rows_affected();
+        let pause = if deleted < PRUNED.unsigned_abs() {
+            backoff(1, PRUNING, PRUNING)
+        } else {
+            LOOK
+        };
+        let _ = tokio::time::timeout(pause, stop.cancelled()).await;
     }
     Ok(())
 }

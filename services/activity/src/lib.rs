@@ -68,7 +68,7 @@ pub fn role(context: &Context) -> Result<Role> {
     };
     let feeds = state.feeds.clone();
     let sender = Arc::new(sender::Sender::new(state.clone())?);
-    let scheduler = state.clone();
+    let (scheduler, pruner) = (state.clone(), state.clone());
     Ok(Role::new("activity")
         .store(context, &store)
         .service(ActivityServiceServer::new(events::Activity(state.clone())))
@@ -105,5 +105,6 @@ pub fn role(context: &Context) -> Result<Role> {
         .task("log-feeds", move |stop| feeds.clone().run(stop))
         .task("webhook-scheduler", move |stop| {
             deliveries::schedule(scheduler.clone(), stop)
-        }))
+        })
+        .task("webhook-pruner", move |stop| deliveries::prune(pruner.clone(), stop)))
 }

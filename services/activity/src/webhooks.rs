@@ -257,7 +257,27 @@ impl WebhookService for Webhooks {
         let request = request.into_inner();
         let mask = Mask::of(request.update_mask.as_ref());
         let id = uuid_of(&request.webhook_id)?;
-        let before = self.find(organization, id).await?;
+        let known = self.find(organization, id).await?;
+        let board = mask
+            .field("board_id", request.board_id)
+            .map(|board| optional_uuid(board.as_ref()))
+            .transpose()?;
+        if let Some(board) = board.filter(|board| *board != known.board_id) {
+            self.board(&caller, organization, board).await?;
+        }
+        let mut tx = self.0.store.begin().await?;
+        // Held until the end: what others change meanwhile is not undone.
+        let before = sqlx::query_as!(
+            Row,
+            "SELECT id, organization_id, url, description, event_types, board_id, enabled, disabled_reason, created_at, updated_at \
+             FROM activity.webhooks WHERE id = $1 AND organization_id = $2 FOR UPDATE",
+            id,
+            organization
+        )
+        .fetch_optional(&mut *tx)
+        .await
+        .map_err(Error::from)?
+        .ok_or_else(|| Error::not_found("Webhook not found"))?;
         let url = mask.required("url", request.url)?.unwrap_or_else(|| before.url.clone());
         self.policy()?.check("url", &url)?;
         let types = mask
@@ -267,15 +287,8 @@ impl WebhookService for Webhooks {
         let description = mask
             .field("description", request.description)
             .unwrap_or_else(|| before.description.clone());
-        let board = match mask.field("board_id", request.board_id) {
-            Some(board) => optional_uuid(board.as_ref())?,
-            None => before.board_id,
-        };
-        if board != before.board_id {
-            self.board(&caller, organization, board).await?;
-        }
+        let board = board.unwrap_or(before.board_id);
         let enabled = mask.required("enabled", request.enabled)?;
-        let mut tx = self.0.store.begin().await?;
         let row = sqlx::query_as!(
             Row,
             "UPDATE activity.webhooks SET url = $3, description = $4, event_types = $5, board_id = $6, enabled = COALESCE($7, enabled), \

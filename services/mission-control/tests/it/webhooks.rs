@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use chassis::settings::Settings;
 use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
 use testkit::gateway::{FakeGateway, Options};
 use tokio::net::TcpListener;
 use wiremock::{
@@ -205,6 +207,57 @@ async fn deliveries_follow_the_plan_and_the_endpoint() {
     person.post(&redeliver(&gone, &failed), json!({})).await.expect(202);
     let done = delivery(&person, &gone, "succeeded").await;
     assert_eq!(statuses(&done), [410, 204].map(|status| json!(status)), "{done:#}");
+    mc.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_at_the_same_time_do_not_undo_each_other_and_old_deliveries_go() {
+    let server = MockServer::start().await;
+    Mock::given(method("POST"))
+        .respond_with(ResponseTemplate::new(204))
+        .mount(&server)
+        .await;
+    let open = |settings: &mut Settings| settings.webhook_allowed_networks = "127.0.0.0/8".into();
+    let mc = Harness::with(open).await;
+    let person = mc.person();
+    let webhook = subscribe(&person, &server.uri()).await;
+    let url = format!("{HOOKS}/{webhook}");
+    for round in 0..10 {
+        let (description, kinds) = (
+            format!("Round {round}"),
+            json!([format!("tag.round_{}", "x".repeat(round + 1)), "tag.created"]),
+        );
+        let (one, other) = futures::join!(
+            person.patch(&url, json!({"description": description})),
+            person.patch(&url, json!({"event_types": kinds}))
+        );
+        one.expect(200);
+        other.expect(200);
+        let now = person.get(&url).await.expect(200);
+        assert_eq!(
+            (&now["description"], &now["event_types"]),
+            (&json!(description), &kinds)
+        );
+    }
+    let many: Vec<_> = (0..101).map(|_| "tag.created").collect();
+    person.patch(&url, json!({"event_types": many})).await.detail(422);
+
+    person.post("/api/v1/tags", json!({"name": "Urgent"})).await.expect(200);
+    delivery(&person, &webhook, "succeeded").await;
+    let database = mc.stop().await;
+    let mut connection = PgConnection::connect(&database.url)
+        .await
+        .expect("the database answers");
+    sqlx::query("UPDATE activity.deliveries SET created_at = now() - interval '31 days'")
+        .execute(&mut connection)
+        .await
+        .expect("they are old");
+    let mc = Harness::on(database, open).await;
+    let log = format!("{url}/deliveries");
+    eventually("old deliveries going", || async {
+        (mc.person().get(&log).await.expect(200)["total"] == 0).then_some(())
+    })
+    .await;
     mc.stop().await;
 }
 
