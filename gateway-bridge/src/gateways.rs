@@ -369,7 +369,8 @@ impl GatewayService for Gateways {
         &self,
         request: Request<ListGatewaySessionsRequest>,
     ) -> Result<Response<GatewaySessions>, Status> {
-        let place = match Place::of(self, &request, request.get_ref().board_id.as_ref()).await? {
+        let asked = request.get_ref();
+        let place = match Place::of(self, &request, asked.board_id.as_ref(), asked.gateway_id.as_ref()).await? {
             Where::Here(place) => place,
             Where::There(mut owner) => return owner.list_gateway_sessions(request.into_inner()).await,
         };
@@ -380,7 +381,8 @@ impl GatewayService for Gateways {
         &self,
         request: Request<GetGatewaySessionRequest>,
     ) -> Result<Response<GatewaySession>, Status> {
-        let place = match Place::of(self, &request, request.get_ref().board_id.as_ref()).await? {
+        let asked = request.get_ref();
+        let place = match Place::of(self, &request, asked.board_id.as_ref(), asked.gateway_id.as_ref()).await? {
             Where::Here(place) => place,
             Where::There(mut owner) => return owner.get_gateway_session(request.into_inner()).await,
         };
@@ -391,7 +393,8 @@ impl GatewayService for Gateways {
         &self,
         request: Request<GetSessionHistoryRequest>,
     ) -> Result<Response<SessionHistory>, Status> {
-        let place = match Place::of(self, &request, request.get_ref().board_id.as_ref()).await? {
+        let asked = request.get_ref();
+        let place = match Place::of(self, &request, asked.board_id.as_ref(), asked.gateway_id.as_ref()).await? {
             Where::Here(place) => place,
             Where::There(mut owner) => return owner.get_session_history(request.into_inner()).await,
         };
@@ -402,7 +405,8 @@ impl GatewayService for Gateways {
         &self,
         request: Request<SendSessionMessageRequest>,
     ) -> Result<Response<Done>, Status> {
-        let place = match Place::of(self, &request, request.get_ref().board_id.as_ref()).await? {
+        let asked = request.get_ref();
+        let place = match Place::of(self, &request, asked.board_id.as_ref(), asked.gateway_id.as_ref()).await? {
             Where::Here(place) => place,
             Where::There(mut owner) => return owner.send_session_message(request.into_inner()).await,
         };

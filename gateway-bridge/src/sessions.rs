@@ -1,4 +1,4 @@
-//! Sessions of a board's gateway, for people: listed, read and written to while they wait.
+//! Sessions of a gateway, named by itself or by a board of it, for people: listed, read and written to while they wait.
 
 use std::time::Duration;
 
@@ -38,10 +38,11 @@ pub enum Where<T> {
     There(GatewayServiceClient<Peer>),
 }
 
-/// The gateway of a request's board.
+/// The gateway of a request.
 pub struct Place {
     organization: Uuid,
-    board: Uuid,
+    /// The board that named it.
+    board: Option<Uuid>,
     pub gateway: Uuid,
     /// The gateway's address.
     pub url: String,
@@ -49,15 +50,31 @@ pub struct Place {
 }
 
 impl Place {
-    /// The gateway of a board that the caller may read.
-    pub async fn of<T>(gateways: &Gateways, request: &Request<T>, board: Option<&String>) -> Result<Where<Self>> {
-        let Some(board) = optional_uuid(board)? else {
-            return Err(Error::unprocessable("board_id is required"));
-        };
+    /// The gateway of a board that the caller may read, or one of the organization by its own id.
+    pub async fn of<T>(
+        gateways: &Gateways,
+        request: &Request<T>,
+        board: Option<&String>,
+        gateway: Option<&String>,
+    ) -> Result<Where<Self>> {
+        let (board, named) = (optional_uuid(board)?, optional_uuid(gateway)?);
         let caller = Caller::of(request)?;
         let organization = caller.organization()?;
-        let gateway = gateways.boards.gateway_of(&caller, board).await?;
-        let row = of_board(gateways, organization, gateway).await?;
+        let row = match (board, named) {
+            (Some(board), named) => {
+                let gateway = gateways.boards.gateway_of(&caller, board).await?;
+                if named.is_some_and(|named| named != gateway) {
+                    return Err(Error::invalid(
+                        "gateway_id",
+                        "gateway_id is not the gateway of this board: give one of them only.",
+                    ));
+                }
+                of_board(gateways, organization, gateway).await?
+            }
+            (None, Some(named)) => find(&gateways.store, Some(organization), named).await?,
+            (None, None) => return Err(Error::unprocessable("board_id is required")),
+        };
+        let gateway = row.id;
         if let Some(owner) = gateways.supervisor.elsewhere(request, gateway).await? {
             return Ok(Where::There(GatewayServiceClient::new(owner)));
         }
@@ -127,7 +144,7 @@ fn json<T: Serialize>(value: &T) -> Result<Vec<u8>> {
     serde_json::to_vec(value).map_err(Error::internal)
 }
 
-/// Sessions of a board's gateway.
+/// Sessions of a gateway.
 pub async fn list(place: &Place) -> Result<GatewaySessions> {
     let sessions = place.list().await?;
     let key = place.main_key();
@@ -184,7 +201,9 @@ pub async fn send(
     if content.is_empty() {
         return Err(Error::invalid("content", "content must not be empty."));
     }
-    caller.may_write_board(place.organization, place.board)?;
+    if let Some(board) = place.board {
+        caller.may_write_board(place.organization, board)?;
+    }
     let key = &request.session_id;
     if *key == place.main_key() {
         within(&place.live, place.live.label(key, MAIN_LABEL)).await?;
@@ -201,10 +220,12 @@ pub async fn send(
     let id = Uuid::now_v7().to_string();
     within(&place.live, place.live.gateway.chat_now(key, content, &id)).await?;
     // What was said is not part of the record: conversations stay on the gateway.
-    let change = Change::new("gateway.message_sent", place.organization)
+    let mut change = Change::new("gateway.message_sent", place.organization)
         .gateway(place.gateway)
-        .board(place.board)
         .message(format!("Message sent to gateway session {key}."));
+    if let Some(board) = place.board {
+        change = change.board(board);
+    }
     let mut tx = gateways.store.begin().await?;
     tx.record(caller, change).await?;
     tx.commit().await?;

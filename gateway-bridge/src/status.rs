@@ -24,13 +24,15 @@ pub async fn look(gateways: &Gateways, request: &Request<GetGatewaysStatusReques
     if asked.board_id.is_none() {
         return Err(Error::unprocessable("board_id or gateway_url is required"));
     }
-    Ok(match Place::of(gateways, request, asked.board_id.as_ref()).await? {
-        Where::Here(place) => {
-            let sessions = sessions(&place.live.gateway).await;
-            Where::Here(answer(place.url, Some(place.gateway), sessions))
-        }
-        Where::There(owner) => Where::There(owner),
-    })
+    Ok(
+        match Place::of(gateways, request, asked.board_id.as_ref(), None).await? {
+            Where::Here(place) => {
+                let sessions = sessions(&place.live.gateway).await;
+                Where::Here(answer(place.url, Some(place.gateway), sessions))
+            }
+            Where::There(owner) => Where::There(owner),
+        },
+    )
 }
 
 async fn by_address(gateways: &Gateways, request: &Request<GetGatewaysStatusRequest>) -> Result<Where<GatewaysStatus>> {

@@ -83,6 +83,22 @@ async fn sessions_are_listed_read_and_written_to_on_every_release() {
             .await
             .expect(200);
         assert_eq!(listed["main_session"]["key"], json!(main));
+
+        // A gateway is found by itself too: not all have a board.
+        let direct = format!("gateway_id={}", id(&team.gateway));
+        let by_itself = person
+            .get(&format!("/api/v1/gateways/sessions?{direct}"))
+            .await
+            .expect(200);
+        assert_eq!(by_itself["main_session"]["key"], json!(main));
+        let said = format!("/api/v1/gateways/sessions/{worker}/message?{direct}");
+        person.post(&said, json!({"content": "And now?"})).await.expect(200);
+        eventually("the second answer", || async {
+            let path = format!("/api/v1/gateways/sessions/{worker}/history?{direct}");
+            let texts = texts(&person.get(&path).await.expect(200));
+            texts.iter().any(|text| text == "ack: And now?").then_some(())
+        })
+        .await;
         mc.stop().await;
     }
 }
@@ -106,6 +122,14 @@ async fn what_cannot_be_meant_is_refused_and_told() {
             person.get(&format!("{path}?board_id={unknown}")).await.detail(404),
             "Board not found"
         );
+        assert_eq!(
+            person.get(&format!("{path}?gateway_id={unknown}")).await.detail(404),
+            "Gateway not found"
+        );
+        person
+            .get(&format!("{path}?{query}&gateway_id={unknown}"))
+            .await
+            .expect(422);
     }
     let nobody = format!("/api/v1/gateways/sessions/agent:mc-{unknown}:main");
     assert_eq!(
