@@ -55,6 +55,12 @@ export default async function gateways({ open, look, me }) {
   await page.getByRole("heading", { name: "Main office" }).waitFor();
   expect((await me.get(`/api/v1/gateways/${gateway.id}`)).token !== null, "the stored token stays");
 
+  // One without a board has sessions too.
+  const spare = await me.post("/api/v1/gateways", { name: "Spare gateway", url: process.env.GATEWAY_URL, token: process.env.GATEWAY_TOKEN, workspace_root: "~/.openclaw" });
+  const other = await open(`/gateways/${spare.id}?tab=sessions`);
+  await other.getByRole("row").filter({ has: other.getByRole("link", { name: "Ada", exact: true }) }).getByRole("button").click();
+  await other.getByRole("dialog").getByText("How many questions are open?", { exact: false }).first().waitFor();
+
   // A board still uses it: it is said which, and nothing happens.
   await page.getByRole("button", { name: "Delete the gateway" }).click();
   await page.getByText("Customer support still use it", { exact: false }).waitFor();

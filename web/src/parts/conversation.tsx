@@ -18,11 +18,14 @@ import { readMessages } from "./conversation-state";
 
 const t = texts("conversation", conversation);
 
+/** Where a session is: a board whose gateway has it, or a gateway that has no board. */
+export type SessionPlace = { boardId: string } | { gatewayId: string };
+
 /** The newest messages of a session; asked of the gateway itself. */
-export const historyQuery = (boardId: string, sessionKey: string) =>
+export const historyQuery = (at: SessionPlace, sessionKey: string) =>
   queryOptions({
     queryKey: ["history", sessionKey],
-    queryFn: async ({ signal }) => readMessages(json<unknown[]>((await api(GatewayService).getSessionHistory({ boardId, sessionId: sessionKey, limit: 200 }, { signal })).history) ?? []),
+    queryFn: async ({ signal }) => readMessages(json<unknown[]>((await api(GatewayService).getSessionHistory({ ...at, sessionId: sessionKey, limit: 200 }, { signal })).history) ?? []),
     staleTime: 5_000,
     retry: false,
   });
@@ -31,8 +34,8 @@ export const historyQuery = (boardId: string, sessionKey: string) =>
 const LOOKS_FOR_ANSWER = [1_000, 3_000, 7_000, 15_000, 30_000, 60_000];
 
 /** The messages with a composer below. `name` is who answers. */
-export function Conversation({ boardId, sessionKey, name, className }: { boardId: string; sessionKey: string; name: string; className?: string }) {
-  const history = useQuery(historyQuery(boardId, sessionKey));
+export function Conversation({ at, sessionKey, name, className }: { at: SessionPlace; sessionKey: string; name: string; className?: string }) {
+  const history = useQuery(historyQuery(at, sessionKey));
   const queries = useQueryClient();
   const end = useRef<HTMLDivElement>(null);
   const [asked, setAsked] = useState(0);
@@ -52,7 +55,7 @@ export function Conversation({ boardId, sessionKey, name, className }: { boardId
     initial: { content: "" },
     check: (values) => ({ content: values.content.trim() ? undefined : t.missing }),
     send: async (values) => {
-      await api(GatewayService).sendSessionMessage({ boardId, sessionId: sessionKey, content: values.content.trim() });
+      await api(GatewayService).sendSessionMessage({ ...at, sessionId: sessionKey, content: values.content.trim() });
       form.reset({ content: "" });
       await queries.invalidateQueries({ queryKey: ["history", sessionKey] });
       setAsked(Date.now());

@@ -207,7 +207,6 @@ function Work({ boardId, agentId }: { boardId: string; agentId: string }) {
 }
 
 function Said({ agent }: { agent: AgentType }) {
-  const boards = useQuery(boardsQuery).data;
   const queries = useQueryClient();
   // What is said is not in the log of changes; what the agent does is, and then there is something new.
   useLiveEvents(
@@ -219,18 +218,16 @@ function Said({ agent }: { agent: AgentType }) {
       [agent.id, agent.openclawSessionId, queries],
     ),
   );
-  const boardId = agent.boardId ?? boards?.find((board) => board.gatewayId === agent.gatewayId)?.id;
-  if (!boards) return <Skeleton />;
-  if (!agent.openclawSessionId || !boardId) {
+  if (!agent.openclawSessionId) {
     return (
       <Card flush>
-        <Notice title={t.noConversation}>{agent.openclawSessionId ? t.noBoardConversation : t.noConversationBody}</Notice>
+        <Notice title={t.noConversation}>{t.noConversationBody}</Notice>
       </Card>
     );
   }
   return (
     <Card flush>
-      <Conversation boardId={boardId} sessionKey={agent.openclawSessionId} name={agent.name} className="h-[calc(100dvh-240px)] min-h-96" />
+      <Conversation at={agent.boardId ? { boardId: agent.boardId } : { gatewayId: agent.gatewayId }} sessionKey={agent.openclawSessionId} name={agent.name} className="h-[calc(100dvh-240px)] min-h-96" />
     </Card>
   );
 }

@@ -2,6 +2,7 @@ import { queryOptions } from "@tanstack/react-query";
 import { GatewayService } from "@/gen/missioncontrol/gateway/v1/gateway_pb";
 import { api } from "@/lib/api";
 import { json } from "@/lib/rest";
+import type { SessionPlace } from "@/parts/conversation";
 
 export { boardsQuery, gatewaysQuery } from "@/pages/boards/queries";
 
@@ -31,12 +32,12 @@ export interface Session {
   totalTokens?: number | null;
 }
 
-/** The sessions of a board's gateway; asked of the gateway itself. */
-export const sessionsQuery = (boardId: string, gatewayId: string) =>
+/** The sessions of a gateway; asked of the gateway itself. */
+export const sessionsQuery = (gatewayId: string, at: SessionPlace) =>
   queryOptions({
     // Not below `gateways`: a change of the connection is no reason to ask for all sessions again.
     queryKey: ["sessions", gatewayId],
-    queryFn: async ({ signal }) => json<Session[]>((await api(GatewayService).listGatewaySessions({ boardId }, { signal })).sessions) ?? [],
+    queryFn: async ({ signal }) => json<Session[]>((await api(GatewayService).listGatewaySessions(at, { signal })).sessions) ?? [],
     staleTime: 10_000,
     retry: false,
   });

@@ -5,6 +5,7 @@ import { Link } from "wouter";
 import { number } from "@/lib/format";
 import { useSearchState } from "@/lib/search";
 import { agentsQuery } from "@/pages/agents/queries";
+import type { SessionPlace } from "@/parts/conversation";
 import gateways from "@/texts/en/gateways";
 import { texts } from "@/texts/catalogue";
 import { Badge } from "@/ui/badge";
@@ -28,24 +29,16 @@ export default function Sessions({ gatewayId }: { gatewayId: string }) {
   return (
     <QueryView query={boards}>
       {(all) => {
-        // Sessions are asked for by board: any board of the gateway reaches all of them.
+        // With a board, what is said is told on it; any board of the gateway reaches all its sessions.
         const board = all.find((one) => one.gatewayId === gatewayId);
-        return board ? (
-          <List boardId={board.id} gatewayId={gatewayId} />
-        ) : (
-          <Card flush>
-            <Notice icon={MessagesSquare} title={t.noBoardTitle}>
-              {t.noBoardBody}
-            </Notice>
-          </Card>
-        );
+        return <List at={board ? { boardId: board.id } : { gatewayId }} gatewayId={gatewayId} />;
       }}
     </QueryView>
   );
 }
 
-function List({ boardId, gatewayId }: { boardId: string; gatewayId: string }) {
-  const sessions = useQuery(sessionsQuery(boardId, gatewayId));
+function List({ at, gatewayId }: { at: SessionPlace; gatewayId: string }) {
+  const sessions = useQuery(sessionsQuery(gatewayId, at));
   const agents = new Map(useQuery(agentsQuery).data?.map((agent) => [agent.openclawSessionId, agent]));
   const [params, change] = useSearchState();
   const [query, setQuery] = useState("");
@@ -108,7 +101,7 @@ function List({ boardId, gatewayId }: { boardId: string; gatewayId: string }) {
             <IconButton icon={X} label={words.close} onClick={() => change({ session: null })} />
           </header>
           <Suspense fallback={<div className="p-4"><Skeleton /></div>}>
-            <Conversation boardId={boardId} sessionKey={openKey} name={nameOf(sessions.data?.find((session) => session.key === openKey) ?? { key: openKey })} className="min-h-0 flex-1" />
+            <Conversation at={at} sessionKey={openKey} name={nameOf(sessions.data?.find((session) => session.key === openKey) ?? { key: openKey })} className="min-h-0 flex-1" />
           </Suspense>
         </Sheet>
       )}

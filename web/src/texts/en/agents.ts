@@ -76,7 +76,6 @@ export default {
   mainDeleteBody: "Delete the gateway to remove it.",
   noConversation: "It has no session yet",
   noConversationBody: "The session begins with its first wake-up.",
-  noBoardConversation: "Conversations of a main agent are read through a board of its gateway, and there is none.",
   form: {
     identity: "Who it is",
     identityLead: "This becomes IDENTITY.md and colours how it writes.",

@@ -52,8 +52,6 @@ export default {
   deleteFailed: "The gateway was not deleted",
   blockedTitle: "It is still in use",
   understood: "Understood",
-  noBoardTitle: "No board uses this gateway yet",
-  noBoardBody: "Sessions are read through a board. Choose this gateway in a board's settings.",
   otherSession: "not an agent's",
   agent: "Agent",
   session: "Session",
