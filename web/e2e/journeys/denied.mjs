@@ -16,4 +16,17 @@ export default async function denied({ open, look, me }) {
     await page.getByText("Not for you to see").first().waitFor();
   }
   await lookBoth(look, page, "start");
+  // Why, what is missing, and who could give it.
+  await page.goto(new URL("/gateways", page.url()).href);
+  await page.getByRole("button", { name: "Why?" }).first().click();
+  const why = page.getByRole("dialog", { name: "Why not?" });
+  await why.getByText(/Missing: the role admin or owner.*Can be given by an owner or admin of the organization: Local User/).waitFor();
+  await lookBoth(look, page, "why");
+  await why.getByRole("button", { name: "Everything you may do" }).click();
+  const all = page.getByRole("region", { name: "In the organization" });
+  await all.getByRole("row", { name: /Connect gateways No Missing/ }).waitFor();
+  expect(await page.getByLabel("Who", { exact: true }).isDisabled(), "members ask about themselves only");
+  await page.getByLabel("On which board").selectOption({ label: "Customer support" });
+  await page.getByRole("region", { name: "Customer support" }).getByRole("row", { name: /See the board/ }).getByText(/Yes|No/).first().waitFor();
+  await lookBoth(look, page, "access");
 }

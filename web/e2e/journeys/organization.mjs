@@ -9,6 +9,24 @@ export default async function organization({ open, look, shot, check, me, url })
   await page.getByRole("cell", { name: /Local User/ }).waitFor();
   await look(page, "members");
 
+  // What somebody may do and why: of a member to be, after what was opened to them; of any operation by its name.
+  await me.post("/api/v1/organizations/me/api-keys", { name: "Nightly import", role: "member", scope: "write" });
+  await page.reload();
+  await page.getByRole("button", { name: "Actions for Nightly import" }).click();
+  await page.getByRole("menuitem", { name: "What they may do, and why" }).click();
+  const may = page.getByRole("region", { name: "In the organization" });
+  await may.getByRole("row", { name: /Invite people No Missing: the role admin or owner/ }).waitFor();
+  await page.getByLabel("On which board").selectOption({ label: "Apollo launch" });
+  await page.getByRole("region", { name: "Apollo launch" }).getByRole("row", { name: /Make tasks/ }).getByText(/^(Yes|No)$/).waitFor();
+  await page.getByText("Who reaches Apollo launch").waitFor();
+  await page.getByLabel("Another operation").fill("DELETE /api/v1/organizations/me");
+  await page.getByRole("button", { name: "Ask" }).click();
+  await page.getByRole("status").getByText(/may not call OrganizationService.DeleteMyOrganization/).waitFor();
+  await look(page, "access");
+  await page.getByLabel("Another operation").fill("GET /nothing");
+  await page.getByRole("button", { name: "Ask" }).click();
+  await page.getByText("There is no such method", { exact: false }).waitFor();
+
   // An invite: the link shows once, and its list lives.
   await page.getByRole("button", { name: "Invite somebody" }).click();
   const form = page.getByRole("dialog", { name: "Invite somebody" });
@@ -101,6 +119,11 @@ export default async function organization({ open, look, shot, check, me, url })
   await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
   await page.getByText("No webhooks").waitFor();
   await page.getByRole("tab", { name: "General" }).click();
+  await page.getByLabel("Name", { exact: true }).fill("Acme Robotics");
+  await page.getByRole("button", { name: "Save" }).click();
+  await page.getByText("It is called Acme Robotics now").waitFor();
+  await page.getByRole("button", { name: /Acme Robotics/ }).first().waitFor();
+  await look(page, "general");
   await page.getByRole("button", { name: "Delete this organization" }).click();
   await page.getByRole("dialog").getByText("3 boards with tasks").waitFor();
   await look(page, "delete-organization");

@@ -3,6 +3,7 @@ import { type DescService } from "@bufbuild/protobuf";
 import { type Client, Code, ConnectError, createClient, type Interceptor } from "@connectrpc/connect";
 import { createGrpcWebTransport } from "@connectrpc/connect-web";
 import { expire, session } from "./session";
+import { noteRefusal } from "./why";
 
 /** How long a call may take. */
 const DEADLINE = 30_000;
@@ -14,6 +15,7 @@ const authorize: Interceptor = (next) => async (request) => {
     return await next(request);
   } catch (error) {
     if (ConnectError.from(error).code === Code.Unauthenticated) expire(token);
+    noteRefusal(error, request.method, request.stream ? undefined : request.message);
     throw error;
   }
 };

@@ -10,6 +10,7 @@ import { meQuery, organizationsQuery } from "@/lib/me";
 import { session } from "@/lib/session";
 import { Store, useStore } from "@/lib/store";
 import { sidebarClosed, toggleSidebar } from "@/lib/theme";
+import { whyAsked } from "@/lib/why";
 import shell from "@/texts/en/shell";
 import { texts } from "@/texts/catalogue";
 import { LinkButton } from "@/ui/button";
@@ -26,6 +27,7 @@ const SignIn = lazy(() => import("./signin"));
 const SignInAgain = lazy(async () => ({ default: (await import("./signin")).SignInAgain }));
 const Palette = lazy(() => import("./palette"));
 const Shortcuts = lazy(() => import("./shortcuts"));
+const Why = lazy(() => import("@/parts/why"));
 const Asks = lazy(async () => ({ default: (await import("@/ui/ask")).Asks }));
 const Confirmations = lazy(async () => ({ default: (await import("@/ui/confirm")).Confirmations }));
 
@@ -92,6 +94,7 @@ function Blank() {
 
 function Shell() {
   const open = useStore(overlay);
+  const refused = useStore(whyAsked);
   // All times are written anew when their zone changes.
   useStore(timeZone);
   const [, go] = useLocation();
@@ -117,6 +120,7 @@ function Shell() {
       <Suspense>
         {open === "palette" && <Palette onClose={close} />}
         {open === "shortcuts" && <Shortcuts onClose={close} />}
+        {refused && <Why refused={refused} onClose={() => whyAsked.set(null)} />}
       </Suspense>
       <Drawer open={open === "drawer"} onClose={close} />
       <Backgrounds />

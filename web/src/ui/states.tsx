@@ -2,6 +2,7 @@
 import { Compass, Inbox, Lock, type LucideIcon, RotateCw, TriangleAlert } from "lucide-react";
 import { Component, type ReactNode } from "react";
 import { say, trouble } from "@/lib/errors";
+import { type Refused, refusalOf, whyAsked } from "@/lib/why";
 import ui from "@/texts/en/ui";
 import { texts } from "@/texts/catalogue";
 import { Button } from "./button";
@@ -23,10 +24,10 @@ export function Notice({ icon: Icon = Inbox, title, children, action, className 
   );
 }
 
-/** Not for this person. */
-export function Denied({ className }: { className?: string }) {
+/** Not for this person; why not can be asked when it is known what was refused. */
+export function Denied({ refused, className }: { refused?: Refused; className?: string }) {
   return (
-    <Notice icon={Lock} title={t.deniedTitle} className={className}>
+    <Notice icon={Lock} title={t.deniedTitle} className={className} action={refused && <Button onClick={() => whyAsked.set(refused)}>{t.why}</Button>}>
       {t.deniedBody}
     </Notice>
   );
@@ -35,7 +36,7 @@ export function Denied({ className }: { className?: string }) {
 /** Why something could not be read, and a way on. */
 export function Failure({ error, retry, className }: { error: unknown; retry?: () => void; className?: string }) {
   const kind = trouble(error);
-  if (kind === "denied") return <Denied className={className} />;
+  if (kind === "denied") return <Denied refused={refusalOf(error)} className={className} />;
   if (kind === "missing") {
     return (
       <Notice icon={Compass} title={t.missingTitle} className={className}>

@@ -3,6 +3,7 @@ import { CircleAlert, CircleCheck, Info, X } from "lucide-react";
 import { useEffect, useRef } from "react";
 import { say, trouble } from "@/lib/errors";
 import { Store, useStore } from "@/lib/store";
+import { refusalOf, whyAsked } from "@/lib/why";
 import ui from "@/texts/en/ui";
 import { texts } from "@/texts/catalogue";
 import { IconButton } from "./button";
@@ -31,7 +32,8 @@ export function toast(message: Toast): void {
 /** Says that something failed and why, in the server's words. A lost sign-in has a dialog of its own. */
 export function toastError(error: unknown, title: string): void {
   if (trouble(error) === "signed-out") return;
-  toast({ tone: "bad", title, body: say(error) });
+  const refused = refusalOf(error);
+  toast({ tone: "bad", title, body: say(error), action: refused && { label: t.why, run: () => whyAsked.set(refused) } });
 }
 
 function dismiss(id: number): void {

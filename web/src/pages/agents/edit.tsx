@@ -1,8 +1,9 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useLocation, useParams } from "wouter";
-import type { Agent } from "@/gen/missioncontrol/agent/v1/agent_pb";
+import { type Agent, AgentService } from "@/gen/missioncontrol/agent/v1/agent_pb";
 import { organizationsQuery, useIsAdmin } from "@/lib/me";
 import { useSearchState } from "@/lib/search";
+import { pathOf } from "@/lib/why";
 import { boardsQuery } from "@/pages/boards/queries";
 import agents from "@/texts/en/agents";
 import { texts } from "@/texts/catalogue";
@@ -38,7 +39,7 @@ function New() {
   const organizations = useQuery(organizationsQuery);
   return (
     <Page title={t.new} above={[{ label: t.agents, to: "/agents" }]} wide>
-      {organizations.data && !admin ? <Denied /> : <QueryView query={boards}>{() => <AgentForm boardId={params.get("board") ?? undefined} onDone={done} />}</QueryView>}
+      {organizations.data && !admin ? <Denied refused={{ method: pathOf(AgentService.method.createAgent) }} /> : <QueryView query={boards}>{() => <AgentForm boardId={params.get("board") ?? undefined} onDone={done} />}</QueryView>}
     </Page>
   );
 }

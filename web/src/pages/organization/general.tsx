@@ -7,20 +7,24 @@ import { GatewayService } from "@/gen/missioncontrol/gateway/v1/gateway_pb";
 import { MemberService, OrganizationService } from "@/gen/missioncontrol/org/v1/org_pb";
 import { api } from "@/lib/api";
 import { dateTime } from "@/lib/format";
+import { useForm } from "@/lib/form";
 import { restartLive } from "@/lib/live";
-import { useOrganization } from "@/lib/me";
+import { useIsAdmin, useOrganization } from "@/lib/me";
 import organization from "@/texts/en/organization";
+import ui from "@/texts/en/ui";
 import { texts } from "@/texts/catalogue";
 import { Badge } from "@/ui/badge";
 import { Button } from "@/ui/button";
 import { confirm } from "@/ui/confirm";
 import { CopyButton } from "@/ui/copy";
+import { Field, FormFailure, Input } from "@/ui/field";
 import { Card, Facts } from "@/ui/page";
 import { QueryView } from "@/ui/states";
 import { toast, toastError } from "@/ui/toast";
 import { organizationQuery } from "./queries";
 
 const t = texts("organization", organization);
+const words = texts("ui", ui);
 
 /** How many there are; none when it cannot be known. */
 const count = (asked: Promise<{ total: number }>) => asked.then((page) => page.total).catch(() => 0);
@@ -29,6 +33,7 @@ const count = (asked: Promise<{ total: number }>) => asked.then((page) => page.t
 export default function General() {
   const query = useQuery(organizationQuery);
   const active = useOrganization();
+  const admin = useIsAdmin();
   const queries = useQueryClient();
   const [, go] = useLocation();
   const [busy, setBusy] = useState(false);
@@ -59,10 +64,11 @@ export default function General() {
     <QueryView query={query}>
       {(data) => (
         <div className="max-w-2xl space-y-5">
+          {admin && <Rename key={data.name} name={data.name} />}
           <Card title={t.about}>
             <Facts
               items={[
-                [t.name, <span key="name" className="font-medium">{data.name}</span>],
+                ...(admin ? [] : [[t.name, <span key="name" className="font-medium">{data.name}</span>] as const]),
                 [t.role, active && <Badge key="role">{t.roles[active.role as keyof typeof t.roles] ?? active.role}</Badge>],
                 [t.created, data.createdAt && dateTime(data.createdAt)],
                 [
@@ -90,5 +96,35 @@ export default function General() {
         </div>
       )}
     </QueryView>
+  );
+}
+
+/** Another name for the organization. */
+function Rename({ name }: { name: string }) {
+  const queries = useQueryClient();
+  const form = useForm({
+    initial: { name },
+    check: (values) => ({ name: values.name.trim() ? undefined : t.nameMissing }),
+    send: async (values) => {
+      const saved = await api(OrganizationService).updateMyOrganization({ name: values.name.trim() });
+      queries.setQueryData(organizationQuery.queryKey, saved);
+      void queries.invalidateQueries({ queryKey: ["organizations"], exact: true });
+      toast({ tone: "ok", title: t.renamed(saved.name) });
+    },
+  });
+  return (
+    <Card title={t.rename}>
+      <form onSubmit={form.submit} className="space-y-3" noValidate>
+        <FormFailure>{form.failure}</FormFailure>
+        <div className="flex items-start gap-3">
+          <Field label={t.name} hint={t.renameHint} error={form.error("name")} className="min-w-0 flex-1">
+            <Input {...form.text("name")} maxLength={200} autoComplete="organization" />
+          </Field>
+          <Button type="submit" variant="primary" className="mt-5" busy={form.busy} disabled={!form.dirty}>
+            {words.save}
+          </Button>
+        </div>
+      </form>
+    </Card>
   );
 }

@@ -1,5 +1,5 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { MoreHorizontal, Search, UserCog, UserMinus, UserPlus, Users } from "lucide-react";
+import { MoreHorizontal, Search, ShieldQuestion, UserCog, UserMinus, UserPlus, Users } from "lucide-react";
 import { useState } from "react";
 import { useLocation } from "wouter";
 import { type Member, MemberService } from "@/gen/missioncontrol/org/v1/org_pb";
@@ -65,6 +65,7 @@ function Rows({ members, query, onEdit }: { members: readonly Member[]; query: s
   const queries = useQueryClient();
   const admin = useIsAdmin();
   const { data: me } = useQuery(meQuery);
+  const [, go] = useLocation();
   const parts = query.toLowerCase().split(/\s+/).filter(Boolean);
   const shown = members.filter((member) => parts.every((part) => `${member.user?.name ?? ""} ${member.user?.preferredName ?? ""} ${member.user?.email ?? ""}`.toLowerCase().includes(part)));
   const remove = async (member: Member) => {
@@ -109,14 +110,20 @@ function Rows({ members, query, onEdit }: { members: readonly Member[]; query: s
             <td className="min-w-28 text-muted sm:whitespace-nowrap">{accessText(member)}</td>
             <td className="whitespace-nowrap text-muted">{member.createdAt && date(member.createdAt)}</td>
             <td className="w-10 text-right">
-              {admin && !own && (
+              {admin && (
                 <Menu
                   label={t.actions(name)}
                   align="end"
                   className="inline-flex size-7 items-center justify-center rounded-md text-muted hover:bg-hover hover:text-ink"
                   items={[
-                    { label: t.changeMember, icon: UserCog, run: () => onEdit(member) },
-                    { label: t.removeMember, icon: UserMinus, danger: true, separated: true, run: () => void remove(member) },
+                    { label: t.whoMay, icon: ShieldQuestion, run: () => go(`/organization/access${own ? "" : `?member=${member.id}`}`) },
+                    // Nobody changes their own rights.
+                    ...(own
+                      ? []
+                      : [
+                          { label: t.changeMember, icon: UserCog, run: () => onEdit(member) },
+                          { label: t.removeMember, icon: UserMinus, danger: true, separated: true, run: () => void remove(member) },
+                        ]),
                   ]}
                 >
                   <MoreHorizontal size={16} aria-hidden />
@@ -130,7 +137,8 @@ function Rows({ members, query, onEdit }: { members: readonly Member[]; query: s
   );
 }
 
-function MemberForm({ member, onClose }: { member: Member; onClose: () => void }) {
+/** Changes role and rights of a member. */
+export function MemberForm({ member, onClose }: { member: Member; onClose: () => void }) {
   const queries = useQueryClient();
   const owner = useOrganization()?.role === "owner";
   const before = accessOf(member);

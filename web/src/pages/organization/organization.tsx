@@ -10,6 +10,7 @@ import { Tabs } from "@/ui/tabs";
 import { invitesQuery } from "./queries";
 
 const Members = lazy(() => import("./members"));
+const WhoMay = lazy(() => import("./who-may"));
 const Invites = lazy(() => import("./invites"));
 const Keys = lazy(() => import("./keys"));
 const Webhooks = lazy(() => import("./webhooks"));
@@ -25,7 +26,7 @@ export default function Organization() {
   const active = useOrganization();
   const [, go] = useLocation();
   const invites = useQuery({ ...invitesQuery, enabled: admin });
-  const offered: Tab[] = admin ? ["members", "invites", "keys", "webhooks", "general"] : ["members", "general"];
+  const offered: Tab[] = admin ? ["members", "access", "invites", "keys", "webhooks", "general"] : ["members", "access", "general"];
   const tab = offered.find((one) => one === named) ?? "members";
   return (
     <Page title={t.organization} lead={active?.name}>
@@ -38,6 +39,7 @@ export default function Organization() {
       >
         <Suspense fallback={<Skeleton lines={5} />}>
           {tab === "members" && <Members />}
+          {tab === "access" && <WhoMay />}
           {tab === "invites" && <Invites />}
           {tab === "keys" && <Keys />}
           {tab === "webhooks" && <Webhooks />}

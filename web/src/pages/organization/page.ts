@@ -23,7 +23,7 @@ export default definePage({
     { id: "webhooks", label: t.webhooks, group: t.organization, icon: Webhook, to: "/organization/webhooks" },
   ],
   live: [
-    { types: ["member."], invalidates: [["members"]] },
+    { types: ["member."], invalidates: [["members"], ["access"]] },
     { types: ["invite."], invalidates: [["invites"], ["members"]] },
     { types: ["api_key."], invalidates: [["keys"]] },
     { types: ["webhook."], invalidates: [["webhooks"]] },

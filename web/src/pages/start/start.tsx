@@ -3,8 +3,10 @@ import { Check, PartyPopper } from "lucide-react";
 import { type ReactNode, useState } from "react";
 import type { Agent } from "@/gen/missioncontrol/agent/v1/agent_pb";
 import { type Board, BoardService, type Task, TaskService, TaskStatus } from "@/gen/missioncontrol/board/v1/board_pb";
+import { GatewayService } from "@/gen/missioncontrol/gateway/v1/gateway_pb";
 import { api } from "@/lib/api";
 import { organizationsQuery, useIsAdmin } from "@/lib/me";
+import { pathOf } from "@/lib/why";
 import { agentsQuery } from "@/pages/agents/queries";
 import { boardsQuery, gatewaysQuery } from "@/pages/boards/queries";
 import { connectionsQuery } from "@/pages/gateways/queries";
@@ -52,7 +54,7 @@ export default function Start() {
   const broken = all.find((query) => query.error && query.data === undefined);
   let content: ReactNode;
   if (organizations.data && !admin) {
-    content = <Denied />;
+    content = <Denied refused={{ method: pathOf(GatewayService.method.createGateway) }} />;
   } else if (broken) {
     content = <Failure error={broken.error} retry={() => void broken.refetch()} />;
   } else if (all.some((query) => query.data === undefined) || (ownBoard !== undefined && task.data === undefined)) {

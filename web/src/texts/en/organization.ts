@@ -4,7 +4,7 @@ const boards = (count: number) => plural(count, { one: "1 board", other: `${numb
 
 export default {
   organization: "Organization",
-  tabs: { members: "Members", invites: "Invites", keys: "API keys", webhooks: "Webhooks", general: "General" },
+  tabs: { members: "Members", access: "Access", invites: "Invites", keys: "API keys", webhooks: "Webhooks", general: "General" },
   name: "Name",
   role: "Role",
   roles: { owner: "Owner", admin: "Admin", member: "Member" },
@@ -25,6 +25,7 @@ export default {
   noBoards: "There is no board yet.",
   findBoard: "Find a board",
   actions: (name: string) => `Actions for ${name}`,
+  whoMay: "What they may do, and why",
   changeMember: "Change role and boards",
   memberTitle: (name: string) => `Rights of ${name}`,
   saved: "Saved",
@@ -70,6 +71,10 @@ export default {
   joinMissing: "Paste the invite first.",
   joinedNow: (name: string) => `You are in ${name} now`,
 
+  rename: "Name of the organization",
+  renameHint: "People of several organizations tell them apart by it.",
+  renamed: (name: string) => `It is called ${name} now`,
+  nameMissing: "Give it a name.",
   about: "About",
   created: "Made",
   id: "ID",

@@ -24,6 +24,7 @@ export default {
   clear: "Clear",
   deniedTitle: "Not for you to see",
   deniedBody: "Your role does not open this. An admin of the organization can give you access.",
+  why: "Why?",
   missingTitle: "It is not here",
   missingBody: "It was deleted, or the link is wrong.",
   errorTitle: "This did not load",
