@@ -23,6 +23,10 @@ export default async function boardRoom({ open, look, url }) {
   await page.getByRole("textbox", { name: "Something the agents should know" }).fill("The changelog is in English.");
   await page.keyboard.press("Control+Enter");
   await page.getByText("The changelog is in English.").waitFor();
+  await other.goto(`${url}${path}?panel=memory`);
+  await other.getByText("The changelog is in English.").waitFor();
+  await me.post(`/api/v1/boards/${board.id}/memory`, { content: "The build needs Node 22.", tags: ["fact"] });
+  for (const one of [page, other]) await one.getByText("The build needs Node 22.").waitFor();
   await look(page, "memory");
   await page.goto(`${url}${path}?panel=agents`);
   await page.getByRole("complementary", { name: "Agents" }).getByText("Linus").waitFor();

@@ -46,6 +46,14 @@ export function useMayWrite(boardId: string): boolean {
   return data.allBoardsWrite || data.boardAccess.some((access) => access.boardId === boardId && access.canWrite);
 }
 
+/** Whether the person may change things on one of some boards, or on all; so for what boards share. */
+export function useMayWriteAny(boardIds: readonly string[]): boolean {
+  const admin = useIsAdmin();
+  const { data } = useQuery(membershipQuery);
+  if (admin || !data) return true;
+  return data.allBoardsWrite || data.boardAccess.some((access) => access.canWrite && boardIds.includes(access.boardId));
+}
+
 /** What to call a person. */
 export function personName(user: { preferredName?: string; name?: string; email?: string } | undefined): string {
   return user?.preferredName || user?.name || user?.email || "";

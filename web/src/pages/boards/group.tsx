@@ -1,14 +1,17 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { Layers, Pencil, Trash2 } from "lucide-react";
-import { useState } from "react";
+import { Brain, Layers, MessageSquare, Pencil, Trash2 } from "lucide-react";
+import { lazy, Suspense, useState } from "react";
 import { Link, useLocation, useParams } from "wouter";
 import type { BoardGroupBoardSnapshot } from "@/gen/missioncontrol/board/v1/groups_pb";
 import { number } from "@/lib/format";
-import { useIsAdmin } from "@/lib/me";
+import { useHotkeys } from "@/lib/hotkeys";
+import { useIsAdmin, useMayWriteAny } from "@/lib/me";
+import { useSearchState } from "@/lib/search";
+import talk from "@/texts/en/talk";
 import boards from "@/texts/en/boards";
 import { texts } from "@/texts/catalogue";
 import { Avatar, Dot, type Tone } from "@/ui/badge";
-import { IconButton } from "@/ui/button";
+import { Button, IconButton } from "@/ui/button";
 import { Card, Page } from "@/ui/page";
 import { Notice, QueryView } from "@/ui/states";
 import { deleteGroup } from "./delete";
@@ -16,6 +19,8 @@ import { GroupForm } from "./groups";
 import { groupQuery } from "./queries";
 
 const t = texts("boards", boards);
+const words = texts("talk", talk);
+const Panel = lazy(() => import("./group-panel"));
 const STATUSES = ["inbox", "in_progress", "review", "done"] as const;
 const TONES: Record<string, Tone> = { inbox: "neutral", in_progress: "info", review: "violet", done: "ok" };
 
@@ -27,36 +32,63 @@ export default function Group() {
   const admin = useIsAdmin();
   const [editing, setEditing] = useState(false);
   const [, go] = useLocation();
+  const [params, change] = useSearchState();
+  const panel = (["chat", "memory"] as const).find((one) => one === params.get("panel"));
   const group = snapshot.data?.group;
+  const boardIds = snapshot.data?.boards.flatMap((entry) => (entry.board ? [entry.board.id] : [])) ?? [];
+  const mayWrite = useMayWriteAny(boardIds);
+  const toggle = (name: "chat" | "memory") => change({ panel: panel === name ? null : name });
+  useHotkeys([
+    { keys: "m", label: words.groupChat, group: t.group, run: () => toggle("chat") },
+    { keys: "escape", label: words.close, group: t.group, run: () => panel && change({ panel: null }) },
+  ]);
   return (
     <Page
       title={group?.name ?? t.group}
       above={[{ label: t.groups, to: "/groups" }]}
       lead={group?.description}
-      wide
+      bare
       actions={
-        admin &&
         group && (
           <>
-            <IconButton icon={Pencil} label={t.editGroup} onClick={() => setEditing(true)} />
-            <IconButton
-              icon={Trash2}
-              label={t.deleteGroup}
-              onClick={() => void deleteGroup(group, snapshot.data?.boards.length ?? 0, queries).then((gone) => gone && go("/groups"))}
-            />
+            <Button icon={MessageSquare} aria-pressed={panel === "chat"} onClick={() => toggle("chat")}>
+              {words.chat}
+            </Button>
+            <Button icon={Brain} aria-pressed={panel === "memory"} onClick={() => toggle("memory")}>
+              {words.memory}
+            </Button>
+            {admin && (
+              <>
+                <IconButton icon={Pencil} label={t.editGroup} onClick={() => setEditing(true)} />
+                <IconButton
+                  icon={Trash2}
+                  label={t.deleteGroup}
+                  onClick={() => void deleteGroup(group, snapshot.data?.boards.length ?? 0, queries).then((gone) => gone && go("/groups"))}
+                />
+              </>
+            )}
           </>
         )
       }
     >
-      <QueryView query={snapshot} isEmpty={(data) => data.boards.length === 0} empty={<Notice icon={Layers} title={t.addBoards}>{t.groupBoardsNone}</Notice>}>
-        {(data) => (
-          <div className="grid items-start gap-4 lg:grid-cols-2 2xl:grid-cols-3">
-            {data.boards.map((entry) => (
-              <BoardCard key={entry.board?.id} entry={entry} />
-            ))}
-          </div>
+      <div className="relative flex h-full min-h-0">
+        <div className="min-w-0 flex-1 overflow-y-auto px-4 py-5 sm:px-6" tabIndex={-1}>
+          <QueryView query={snapshot} isEmpty={(data) => data.boards.length === 0} empty={<Notice icon={Layers} title={t.addBoards}>{t.groupBoardsNone}</Notice>}>
+            {(data) => (
+              <div className="grid items-start gap-4 lg:grid-cols-2 2xl:grid-cols-3">
+                {data.boards.map((entry) => (
+                  <BoardCard key={entry.board?.id} entry={entry} />
+                ))}
+              </div>
+            )}
+          </QueryView>
+        </div>
+        {panel && group && (
+          <Suspense>
+            <Panel key={panel} kind={panel} groupId={group.id} boardIds={boardIds} mayWrite={mayWrite} onClose={() => change({ panel: null })} />
+          </Suspense>
         )}
-      </QueryView>
+      </div>
       {editing && group && <GroupForm group={group} onClose={() => setEditing(false)} />}
     </Page>
   );

@@ -19,6 +19,7 @@ export default definePage({
   live: [
     { types: ["board.", "board_group."], invalidates: [["boards"], ["groups"]] },
     { types: ["task.created", "task.deleted", "task.status_changed"], invalidates: [["groups"]] },
+    { types: ["group_memory."], invalidates: (event) => [["group-memory", (event.after as { board_group_id?: string } | null)?.board_group_id]] },
     { types: ["gateway."], invalidates: [["gateways"]] },
   ],
 });

@@ -1,6 +1,7 @@
 import { queryOptions } from "@tanstack/react-query";
 import { BoardService } from "@/gen/missioncontrol/board/v1/board_pb";
 import { BoardGroupService } from "@/gen/missioncontrol/board/v1/groups_pb";
+import { GroupMemoryService } from "@/gen/missioncontrol/board/v1/memory_pb";
 import { GatewayService } from "@/gen/missioncontrol/gateway/v1/gateway_pb";
 import { api } from "@/lib/api";
 import { readAll } from "@/lib/pages";
@@ -28,4 +29,11 @@ export const groupQuery = (groupId: string) =>
   queryOptions({
     queryKey: ["groups", groupId, "snapshot"],
     queryFn: ({ signal }) => api(BoardGroupService).getGroupSnapshot({ groupId, perBoardTaskLimit: 8 }, { signal }),
+  });
+
+/** What the boards of a group say to each other, or remember together; the newest 200, newest first. */
+export const groupMemoryQuery = (groupId: string, isChat: boolean) =>
+  queryOptions({
+    queryKey: ["group-memory", groupId, isChat],
+    queryFn: async ({ signal }) => (await api(GroupMemoryService).listGroupMemory({ groupId, isChat }, { signal })).items,
   });
