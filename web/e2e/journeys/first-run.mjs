@@ -34,7 +34,7 @@ export default async function firstRun({ open, look, shot, check, me }) {
   await page.getByRole("button", { name: "Make the board" }).click();
   await page.getByText("Say in a sentence what it is for: agents read it.").waitFor();
   await page.getByLabel("What it is for").fill("Questions from customers, answered within a day.");
-  await page.getByRole("switch", { name: "A person approves before a task is done" }).click();
+  await page.getByRole("switch", { name: "An approval before Done" }).click();
   await page.getByRole("button", { name: "Make the board" }).click();
   await page.getByText("Customer support is there.").waitFor();
 

@@ -38,9 +38,17 @@ export default async function inbox({ open, look, me, url }) {
   await dialog.getByRole("button", { name: "Reject" }).click();
   await page.waitForFunction(() => document.title.startsWith("(2)"));
 
-  // A blocked task leads to the task.
+  // A blocked task leads to the task; and is let go from here, for everybody.
   await page.locator(`[id="inbox-task:${waits.id}"]`).getByRole("link", { name: "Open the task" }).click();
   await page.waitForURL(`${url}/boards/${world.board.id}/tasks/${waits.id}`);
+  await page.goBack();
+  await page.locator(`[id="inbox-task:${waits.id}"]`).getByRole("button", { name: "Do not wait" }).click();
+  const letGo = page.getByRole("dialog", { name: /Let “Announce the release” go on/ });
+  await letGo.getByText(world.tasks[0].title, { exact: false }).waitFor();
+  await look(page, "unblock");
+  await letGo.getByRole("button", { name: "Do not wait" }).click();
+  for (const one of [page, other]) await one.locator(`[id="inbox-task:${waits.id}"]`).waitFor({ state: "detached" });
+  expect(!(await me.get(`/api/v1/tasks/${waits.id}`)).is_blocked, "the task waits no more");
 
   const narrow = await open("/", { width: 390, height: 844, touch: true });
   await narrow.getByRole("heading", { name: /Waiting for your decision/ }).waitFor();

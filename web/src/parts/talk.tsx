@@ -3,12 +3,15 @@ import { useEffect, useRef, useState } from "react";
 import talk from "@/texts/en/talk";
 import { texts } from "@/texts/catalogue";
 import { Avatar, Badge } from "@/ui/badge";
+import { Button } from "@/ui/button";
 import { Composer, type Mentionable } from "@/ui/composer";
 import { Input } from "@/ui/field";
 import { Markdown } from "@/ui/markdown";
 import { Time } from "@/ui/time";
 
 const t = texts("talk", talk);
+/** So many at first, and with each step back. */
+const SHOWN = 100;
 
 /** A message or an entry. */
 export interface Entry {
@@ -29,6 +32,7 @@ export function Chat({
   placeholder,
   draftKey,
   send,
+  older,
 }: {
   messages: readonly Entry[];
   /** Names of agents; everybody else is a person. */
@@ -41,15 +45,34 @@ export function Chat({
   draftKey: string;
   /** Absent: only to read. */
   send?: (content: string) => Promise<unknown>;
+  /** Reads what was said before; absent when all is here. */
+  older?: () => Promise<unknown>;
 }) {
   const end = useRef<HTMLDivElement>(null);
-  useEffect(() => end.current?.scrollIntoView({ block: "end" }), [messages.length]);
+  const [shown, setShown] = useState(SHOWN);
+  const [busy, setBusy] = useState(false);
+  const last = messages.at(-1)?.id;
+  useEffect(() => end.current?.scrollIntoView({ block: "end" }), [last]);
+  const more = async () => {
+    if (messages.length <= shown && older) {
+      setBusy(true);
+      await older().finally(() => setBusy(false));
+    }
+    setShown((now) => now + SHOWN);
+  };
   return (
     <>
       <div className="min-h-0 flex-1 overflow-y-auto px-4 py-3" tabIndex={0} role="region" aria-label={t.chat}>
+        {(messages.length > shown || older) && messages.length > 0 && (
+          <p className="pb-3 text-center">
+            <Button size="sm" variant="ghost" busy={busy} onClick={() => void more()}>
+              {t.older}
+            </Button>
+          </p>
+        )}
         {messages.length === 0 && <p className="py-6 text-center text-sm text-muted">{empty}</p>}
         <ol className="space-y-4" aria-live="polite">
-          {messages.map((message) => {
+          {messages.slice(-shown).map((message) => {
             const name = message.source || t.person;
             return (
               <li key={message.id} className="flex gap-2.5">
@@ -78,10 +101,11 @@ export function Chat({
 
 /** What is remembered, newest first. */
 export function Entries({ entries, empty }: { entries: readonly Entry[]; empty: string }) {
+  const [shown, setShown] = useState(SHOWN);
   if (entries.length === 0) return <p className="py-6 text-center text-sm text-muted">{empty}</p>;
   return (
     <ul className="space-y-3" aria-live="polite">
-      {entries.map((entry) => (
+      {entries.slice(0, shown).map((entry) => (
         <li key={entry.id} className="rounded-lg border bg-surface px-3 py-2">
           <Markdown text={entry.content} />
           <p className="mt-1.5 flex flex-wrap items-center gap-1.5 text-2xs text-subtle">
@@ -93,6 +117,13 @@ export function Entries({ entries, empty }: { entries: readonly Entry[]; empty: 
           </p>
         </li>
       ))}
+      {entries.length > shown && (
+        <li className="text-center">
+          <Button size="sm" variant="ghost" onClick={() => setShown((now) => now + SHOWN)}>
+            {t.older}
+          </Button>
+        </li>
+      )}
     </ul>
   );
 }

@@ -9,6 +9,7 @@ import { SnapshotService, type TaskCard, TaskCardSchema } from "@/gen/missioncon
 import { api } from "@/lib/api";
 import { toDate } from "@/lib/format";
 import type { LiveEvent } from "@/lib/live";
+import { readAll } from "@/lib/pages";
 import { fromRest } from "@/lib/rest";
 import { Store } from "@/lib/store";
 import { setBoardWriter } from "./live";
@@ -49,20 +50,14 @@ export const boardQuery = (boardId: string) =>
 export const commentsQuery = (boardId: string, taskId: string) =>
   queryOptions({
     queryKey: ["task", taskId, "comments"],
-    queryFn: async ({ signal }): Promise<readonly TaskComment[]> => {
-      const first = await api(TaskService).listTaskComments({ boardId, taskId }, { signal });
-      if (first.total <= first.items.length) return first.items;
-      // The newest are what is read first; older ones stay one call away in the history.
-      const last = await api(TaskService).listTaskComments({ boardId, taskId, offset: Math.max(0, first.total - 200) }, { signal });
-      return last.items;
-    },
+    queryFn: ({ signal }): Promise<readonly TaskComment[]> => readAll((limit, offset) => api(TaskService).listTaskComments({ boardId, taskId, limit, offset }, { signal })),
   });
 
 /** What is remembered on a board, newest first. */
 export const memoryQuery = (boardId: string) =>
   queryOptions({
     queryKey: ["board", boardId, "memory"],
-    queryFn: async ({ signal }): Promise<readonly BoardMemory[]> => (await api(MemoryService).listBoardMemory({ boardId, isChat: false }, { signal })).items,
+    queryFn: ({ signal }): Promise<readonly BoardMemory[]> => readAll((limit, offset) => api(MemoryService).listBoardMemory({ boardId, isChat: false, limit, offset }, { signal })),
   });
 
 /** Who last changed a task from elsewhere; shown on its card for a while. */

@@ -1,7 +1,8 @@
 // Beside the board: its chat, its agents, what is remembered.
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Layers, X } from "lucide-react";
-import { MemoryService } from "@/gen/missioncontrol/board/v1/memory_pb";
+import { useState } from "react";
+import { type BoardMemory, MemoryService } from "@/gen/missioncontrol/board/v1/memory_pb";
 import { api } from "@/lib/api";
 import { Chat, Entries, Remember } from "@/parts/talk";
 import board from "@/texts/en/board";
@@ -16,6 +17,8 @@ import { mentionables, mentionNames } from "./mentions";
 import { setPaused } from "./pause";
 
 const t = texts("board", board);
+/** How many messages a board comes with. */
+const SNAPSHOT = 200;
 
 /** The panel. */
 export default function SidePanel({ kind, boardId, data, mayWrite, onClose }: { kind: "chat" | "agents" | "memory"; boardId: string; data: BoardData; mayWrite: boolean; onClose: () => void }) {
@@ -41,6 +44,19 @@ export default function SidePanel({ kind, boardId, data, mayWrite, onClose }: { 
 
 function Talk({ boardId, data, mayWrite }: { boardId: string; data: BoardData; mayWrite: boolean }) {
   const queries = useQueryClient();
+  // The board comes with the latest messages; those before them are read when somebody looks.
+  const [before, setBefore] = useState<readonly BoardMemory[]>([]);
+  const [all, setAll] = useState(data.chat.length < SNAPSHOT);
+  const older = async () => {
+    try {
+      const page = await api(MemoryService).listBoardMemory({ boardId, isChat: true, limit: SNAPSHOT, offset: data.chat.length + before.length });
+      const known = new Set([...before, ...data.chat].map((message) => message.id));
+      setBefore((now) => [...page.items.toReversed().filter((message) => !known.has(message.id)), ...now]);
+      setAll(page.offset + page.items.length >= page.total);
+    } catch (error) {
+      toastError(error, t.notRead);
+    }
+  };
   const send = async (content: string) => {
     try {
       const message = await api(MemoryService).createBoardMemory({ boardId, content, tags: { items: ["chat"] } });
@@ -52,7 +68,7 @@ function Talk({ boardId, data, mayWrite }: { boardId: string; data: BoardData; m
   };
   return (
     <Chat
-      messages={data.chat}
+      messages={before.length > 0 ? [...before, ...data.chat] : data.chat}
       agents={new Set(data.agents.map((agent) => agent.name))}
       names={mentionNames(data)}
       mentions={mentionables(data)}
@@ -60,6 +76,7 @@ function Talk({ boardId, data, mayWrite }: { boardId: string; data: BoardData; m
       placeholder={t.chatPlaceholder}
       draftKey={`chat.${boardId}`}
       send={mayWrite ? send : undefined}
+      older={all ? undefined : older}
     />
   );
 }

@@ -1,15 +1,14 @@
-import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useQueryClient } from "@tanstack/react-query";
 import { type Board, BoardService } from "@/gen/missioncontrol/board/v1/board_pb";
 import { api } from "@/lib/api";
 import { useForm } from "@/lib/form";
-import { useIsAdmin } from "@/lib/me";
+import { BoardPlaces, FIRST_RULES, RuleSwitches } from "@/parts/board-rules";
 import boards from "@/texts/en/boards";
 import ui from "@/texts/en/ui";
 import { texts } from "@/texts/catalogue";
 import { Dialog, DialogActions } from "@/ui/dialog";
-import { Field, FormFailure, Input, Select, TextArea } from "@/ui/field";
+import { Field, FormFailure, Input, TextArea } from "@/ui/field";
 import { toast } from "@/ui/toast";
-import { gatewaysQuery, groupsQuery } from "./queries";
 
 const t = texts("boards", boards);
 const words = texts("ui", ui);
@@ -27,9 +26,6 @@ export function slugOf(name: string): string {
 /** Creates a board, or changes one. */
 export function BoardForm({ board, onClose, onDone }: { board?: Board; onClose: () => void; onDone?: (board: Board) => void }) {
   const queries = useQueryClient();
-  const admin = useIsAdmin();
-  const gateways = useQuery({ ...gatewaysQuery, enabled: admin });
-  const groups = useQuery(groupsQuery);
   const form = useForm({
     initial: {
       name: board?.name ?? "",
@@ -38,6 +34,7 @@ export function BoardForm({ board, onClose, onDone }: { board?: Board; onClose: 
       objective: board?.objective ?? "",
       gatewayId: board?.gatewayId ?? "",
       boardGroupId: board?.boardGroupId ?? "",
+      rules: FIRST_RULES,
     },
     send: async (values) => {
       const body = {
@@ -54,7 +51,7 @@ export function BoardForm({ board, onClose, onDone }: { board?: Board; onClose: 
             updateMask: { paths: ["name", "slug", "description", "objective", "gateway_id", "board_group_id"] },
             ...body,
           })
-        : await api(BoardService).createBoard(body);
+        : await api(BoardService).createBoard({ ...body, ...values.rules });
       void queries.invalidateQueries({ queryKey: ["boards"] });
       void queries.invalidateQueries({ queryKey: ["groups"] });
       toast({ tone: "ok", title: board ? t.saved : t.created(saved.name) });
@@ -80,31 +77,19 @@ export function BoardForm({ board, onClose, onDone }: { board?: Board; onClose: 
         <Field label={t.objective} hint={t.objectiveHint} error={form.error("objective")} optional>
           <TextArea rows={2} {...form.text("objective")} />
         </Field>
-        <div className="grid gap-4 sm:grid-cols-2">
-          <Field label={t.gateway} hint={t.gatewayHint} error={form.error("gatewayId")} optional>
-            <Select {...form.text("gatewayId")}>
-              <option value="">{t.noGateway}</option>
-              {gateways.data?.map((gateway) => (
-                <option key={gateway.id} value={gateway.id}>
-                  {gateway.name}
-                </option>
-              ))}
-            </Select>
-          </Field>
-          <Field label={t.group} hint={t.groupHint} error={form.error("boardGroupId")} optional>
-            <Select {...form.text("boardGroupId")}>
-              <option value="">{t.noGroup}</option>
-              {groups.data?.map((group) => (
-                <option key={group.id} value={group.id}>
-                  {group.name}
-                </option>
-              ))}
-            </Select>
-          </Field>
-        </div>
+        <BoardPlaces gateway={form.text("gatewayId")} group={form.text("boardGroupId")} errors={{ gateway: form.error("gatewayId"), group: form.error("boardGroupId") }} />
         <Field label={t.slug} hint={t.slugHint} error={form.error("slug")} optional>
           <Input {...form.text("slug")} placeholder={slugOf(form.values.name)} />
         </Field>
+        {/* Of a board that is there, rules are switched one by one in its settings. */}
+        {!board && (
+          <details className="rounded-md border px-3 py-2">
+            <summary className="cursor-default text-xs font-medium">{t.rules}</summary>
+            <div className="pt-3 pb-1">
+              <RuleSwitches value={form.values.rules} onChange={(rule, on) => form.set("rules", { ...form.values.rules, [rule]: on })} />
+            </div>
+          </details>
+        )}
       </form>
     </Dialog>
   );

@@ -31,9 +31,9 @@ export const groupQuery = (groupId: string) =>
     queryFn: ({ signal }) => api(BoardGroupService).getGroupSnapshot({ groupId, perBoardTaskLimit: 8 }, { signal }),
   });
 
-/** What the boards of a group say to each other, or remember together; the newest 200, newest first. */
+/** What the boards of a group say to each other, or remember together; newest first. */
 export const groupMemoryQuery = (groupId: string, isChat: boolean) =>
   queryOptions({
     queryKey: ["group-memory", groupId, isChat],
-    queryFn: async ({ signal }) => (await api(GroupMemoryService).listGroupMemory({ groupId, isChat }, { signal })).items,
+    queryFn: ({ signal }) => readAll((limit, offset) => api(GroupMemoryService).listGroupMemory({ groupId, isChat, limit, offset }, { signal })),
   });

@@ -1,10 +1,11 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Bot, CircleCheck, CircleSlash, type LucideIcon, Router, Send, ShieldCheck } from "lucide-react";
-import { useCallback, useMemo } from "react";
+import { lazy, Suspense, useCallback, useMemo, useState } from "react";
 import { Link, useLocation } from "wouter";
 import { type Inbox as Contents, type InboxItem, InboxKind } from "@/gen/missioncontrol/activity/v1/inbox_pb";
 import { toDate } from "@/lib/format";
 import { useHotkeys } from "@/lib/hotkeys";
+import { useIsAdmin, useMayWrite } from "@/lib/me";
 import { useRows } from "@/lib/rows";
 import { stepsLeft } from "@/lib/setup";
 import { useStore } from "@/lib/store";
@@ -21,6 +22,7 @@ import { Time } from "@/ui/time";
 import { inboxQuery, KINDS } from "./queries";
 
 const t = texts("inbox", inbox);
+const Check = lazy(() => import("./check"));
 
 const LOOKS: Record<(typeof KINDS)[number], { title: string; icon: LucideIcon; tone: Tone }> = {
   [InboxKind.APPROVAL]: { title: t.kinds.approval, icon: ShieldCheck, tone: "signal" },
@@ -90,6 +92,7 @@ export default function Inbox() {
 function Groups({ contents }: { contents: Contents }) {
   const client = useQueryClient();
   const [, go] = useLocation();
+  const [checking, setChecking] = useState<InboxItem>();
   const groups = useMemo(() => KINDS.map((kind) => ({ kind, items: contents.items.filter((item) => item.kind === kind), count: contents.counts.find((count) => count.kind === kind)?.count ?? 0 })).filter((group) => group.items.length > 0), [contents]);
   const ids = useMemo(() => groups.flatMap((group) => group.items.map((item) => item.id)), [groups]);
   const { current, choose, step } = useRows(ids, "inbox-");
@@ -125,15 +128,39 @@ function Groups({ contents }: { contents: Contents }) {
             </h2>
             <ul className="overflow-hidden rounded-lg border bg-surface shadow-card">
               {items.map((item) => (
-                <Row key={item.id} item={item} tone={looks.tone} icon={looks.icon} here={item.id === current} onFocus={() => choose(item.id)} onOpen={() => go(place(item))} onSettle={settle} />
+                <Row key={item.id} item={item} tone={looks.tone} icon={looks.icon} here={item.id === current} onFocus={() => choose(item.id)} onOpen={() => go(place(item))} onSettle={settle} onCheck={setChecking} />
               ))}
             </ul>
             {count > items.length && <p className="mt-1.5 px-1 text-xs text-subtle">{t.more(count - items.length)}</p>}
           </section>
         );
       })}
+      {checking && (
+        <Suspense>
+          <Check gatewayId={checking.gatewayId ?? ""} name={checking.title} onClose={() => setChecking(undefined)} />
+        </Suspense>
+      )}
     </div>
   );
+}
+
+/** What settles an item here; approvals have theirs. Gateways, agents and webhooks are for owners and admins to mend. */
+function useAct(item: InboxItem, onCheck: (item: InboxItem) => void): { label: string; run: () => Promise<void> | void } | undefined {
+  const client = useQueryClient();
+  const admin = useIsAdmin();
+  const mayWrite = useMayWrite(item.boardId ?? "");
+  switch (item.kind) {
+    case InboxKind.GATEWAY:
+      return admin ? { label: t.check, run: () => onCheck(item) } : undefined;
+    case InboxKind.AGENT:
+      return admin ? { label: t.wake, run: async () => (await import("./acts")).wake(item, client) } : undefined;
+    case InboxKind.DELIVERY:
+      return admin ? { label: t.deliver, run: async () => (await import("./acts")).deliverAgain(item, client) } : undefined;
+    case InboxKind.BLOCKED_TASK:
+      return mayWrite ? { label: t.unblock, run: async () => (await import("./acts")).unblock(item) } : undefined;
+    default:
+      return undefined;
+  }
 }
 
 /** The inbox without an item. */
@@ -155,6 +182,7 @@ function Row({
   onFocus,
   onOpen,
   onSettle,
+  onCheck,
 }: {
   item: InboxItem;
   tone: Tone;
@@ -163,7 +191,10 @@ function Row({
   onFocus: () => void;
   onOpen: () => void;
   onSettle: (item: InboxItem, yes: boolean) => Promise<void>;
+  onCheck: (item: InboxItem) => void;
 }) {
+  const act = useAct(item, onCheck);
+  const [busy, setBusy] = useState(false);
   const title = item.kind === InboxKind.APPROVAL ? words(item.title) : item.title;
   const late = item.dueAt && toDate(item.dueAt).getTime() < Date.now();
   return (
@@ -206,9 +237,23 @@ function Row({
             </Button>
           </>
         ) : (
-          <LinkButton size="sm" to={place(item)}>
-            {{ [InboxKind.GATEWAY]: t.openGateway, [InboxKind.AGENT]: t.openAgent, [InboxKind.DELIVERY]: t.openDeliveries }[item.kind as number] ?? t.openTask}
-          </LinkButton>
+          <>
+            {act && (
+              <Button
+                size="sm"
+                busy={busy}
+                onClick={() => {
+                  setBusy(true);
+                  void Promise.resolve(act.run()).finally(() => setBusy(false));
+                }}
+              >
+                {act.label}
+              </Button>
+            )}
+            <LinkButton size="sm" variant={act ? "ghost" : "default"} to={place(item)}>
+              {{ [InboxKind.GATEWAY]: t.openGateway, [InboxKind.AGENT]: t.openAgent, [InboxKind.DELIVERY]: t.openDeliveries }[item.kind as number] ?? t.openTask}
+            </LinkButton>
+          </>
         )}
       </div>
     </li>

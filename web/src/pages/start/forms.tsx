@@ -4,27 +4,25 @@ import { BoardService, TaskService } from "@/gen/missioncontrol/board/v1/board_p
 import { OrganizationService } from "@/gen/missioncontrol/org/v1/org_pb";
 import { api } from "@/lib/api";
 import { useForm } from "@/lib/form";
-import { restartLive } from "@/lib/live";
 import { jsonBytes } from "@/lib/rest";
 import { slugOf } from "@/pages/boards/board-form";
+import { FIRST_RULES, RuleSwitches } from "@/parts/board-rules";
 import start from "@/texts/en/start";
 import { texts } from "@/texts/catalogue";
 import { Button } from "@/ui/button";
-import { Field, FormFailure, Input, Switch, TextArea } from "@/ui/field";
+import { Field, FormFailure, Input, TextArea } from "@/ui/field";
 
 const t = texts("start", start);
 
-/** Names the organization: a new one by that name becomes the active one. */
+/** Names the organization. */
 export function OrganizationForm({ current, onKeep }: { current: string; onKeep: () => void }) {
   const queries = useQueryClient();
   const form = useForm({
     initial: { name: "" },
     check: (values) => ({ name: values.name.trim() ? undefined : t.organization.missing }),
     send: async (values) => {
-      const made = await api(OrganizationService).createOrganization({ name: values.name.trim() });
-      await api(OrganizationService).setActiveOrganization({ organizationId: made.id });
-      restartLive();
-      await queries.invalidateQueries();
+      await api(OrganizationService).updateMyOrganization({ name: values.name.trim() });
+      await queries.invalidateQueries({ queryKey: ["organizations"] });
     },
   });
   return (
@@ -67,7 +65,7 @@ export function BoardForm({ gatewayId }: { gatewayId: string | undefined }) {
       <Field label={t.board.description} error={form.error("description")} required>
         <TextArea rows={2} {...form.text("description")} placeholder={t.board.descriptionPlaceholder} />
       </Field>
-      <Switch label={t.board.approval} hint={t.board.approvalHint} checked={form.values.requireApprovalForDone} onChange={(on) => form.set("requireApprovalForDone", on)} />
+      <RuleSwitches only={["requireApprovalForDone"]} value={{ ...FIRST_RULES, requireApprovalForDone: form.values.requireApprovalForDone }} onChange={(_, on) => form.set("requireApprovalForDone", on)} />
       <Button type="submit" variant="primary" busy={form.busy}>
         {t.board.submit}
       </Button>

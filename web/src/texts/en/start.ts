@@ -39,8 +39,6 @@ export default {
     namePlaceholder: "Customer support",
     description: "What it is for",
     descriptionPlaceholder: "Questions from customers, answered within a day.",
-    approval: "A person approves before a task is done",
-    approvalHint: "Agents ask, and you decide. It can be changed in the board's rules.",
     submit: "Make the board",
     nameMissing: "Give it a name.",
     descriptionMissing: "Say in a sentence what it is for: agents read it.",

@@ -15,5 +15,6 @@ export default {
   mentionAll: "every agent of the group",
   mentionLead: "the leads",
   lead: "lead",
+  older: "Show older ones",
   groupChat: "Chat of the group",
 };

@@ -9,14 +9,14 @@ import { useForm } from "@/lib/form";
 import { useMayWrite } from "@/lib/me";
 import { json, jsonBytes } from "@/lib/rest";
 import { useSearchState } from "@/lib/search";
-import { gatewaysQuery, groupsQuery } from "@/pages/boards/queries";
 import { deleteBoard } from "@/pages/boards/delete";
+import { BoardPlaces, type Rule, RULES, type Rules as Chosen, RuleSwitches } from "@/parts/board-rules";
 import board from "@/texts/en/board";
 import boardsTexts from "@/texts/en/boards";
 import ui from "@/texts/en/ui";
 import { texts } from "@/texts/catalogue";
 import { Button } from "@/ui/button";
-import { Field, FormFailure, Input, Select, Switch, TextArea } from "@/ui/field";
+import { Field, FormFailure, Input, Switch, TextArea } from "@/ui/field";
 import { Card, Page } from "@/ui/page";
 import { QueryView } from "@/ui/states";
 import { Tabs } from "@/ui/tabs";
@@ -29,7 +29,6 @@ const t = texts("board", board);
 const b = texts("boards", boardsTexts);
 const words = texts("ui", ui);
 const TABS = ["general", "rules", "webhooks"] as const;
-const RULES = ["requireApprovalForDone", "requireReviewBeforeDone", "commentRequiredForReview", "blockStatusChangesWithPendingApproval", "onlyLeadCanChangeStatus"] as const;
 const snake = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 
 /** Settings of a board: what it is, its rules, what comes in from outside. */
@@ -83,8 +82,6 @@ function General({ data }: { data: BoardData }) {
   const save = useSave(now.id);
   const mayWrite = useMayWrite(now.id);
   const queries = useQueryClient();
-  const gateways = useQuery(gatewaysQuery);
-  const groups = useQuery(groupsQuery);
   const [, go] = useLocation();
   const target = now.targetDate ? toDate(now.targetDate).toISOString().slice(0, 10) : "";
   const form = useForm({
@@ -141,27 +138,8 @@ function General({ data }: { data: BoardData }) {
             <div className="pt-4">
               <Switch checked={form.values.goalConfirmed} onChange={(value) => form.set("goalConfirmed", value)} label={t.goalConfirmed} hint={t.goalConfirmedHint} />
             </div>
-            <Field label={b.gateway} error={form.error("gatewayId")}>
-              <Select {...form.text("gatewayId")}>
-                <option value="">{b.noGateway}</option>
-                {gateways.data?.map((gateway) => (
-                  <option key={gateway.id} value={gateway.id}>
-                    {gateway.name}
-                  </option>
-                ))}
-              </Select>
-            </Field>
-            <Field label={b.group} hint={b.groupHint} error={form.error("boardGroupId")} optional>
-              <Select {...form.text("boardGroupId")}>
-                <option value="">{b.noGroup}</option>
-                {groups.data?.map((group) => (
-                  <option key={group.id} value={group.id}>
-                    {group.name}
-                  </option>
-                ))}
-              </Select>
-            </Field>
           </div>
+          <BoardPlaces gateway={form.text("gatewayId")} group={form.text("boardGroupId")} errors={{ gateway: form.error("gatewayId"), group: form.error("boardGroupId") }} />
           {mayWrite && (
             <div className="flex justify-end">
               <Button variant="primary" type="submit" busy={form.busy} disabled={!form.dirty}>
@@ -190,8 +168,8 @@ function Rules({ data }: { data: BoardData }) {
   const save = useSave(now.id);
   const mayWrite = useMayWrite(now.id);
   // What was switched shows at once; the server's word replaces it.
-  const [shown, setShown] = useState<Partial<Record<(typeof RULES)[number], boolean>>>({});
-  const flip = async (rule: (typeof RULES)[number], value: boolean) => {
+  const [shown, setShown] = useState<Partial<Record<Rule, boolean>>>({});
+  const flip = async (rule: Rule, value: boolean) => {
     setShown((all) => ({ ...all, [rule]: value }));
     try {
       await save({ [rule]: value });
@@ -212,11 +190,7 @@ function Rules({ data }: { data: BoardData }) {
   return (
     <>
       <Card title={t.rules}>
-        <div className="space-y-4">
-          {RULES.map((rule) => (
-            <Switch key={rule} checked={shown[rule] ?? now[rule]} onChange={(value) => void flip(rule, value)} label={t.ruleNames[rule]} hint={t.ruleHints[rule]} disabled={!mayWrite || shown[rule] !== undefined} />
-          ))}
-        </div>
+        <RuleSwitches value={Object.fromEntries(RULES.map((rule) => [rule, shown[rule] ?? now[rule]])) as Chosen} onChange={(rule, on) => void flip(rule, on)} disabled={(rule) => !mayWrite || shown[rule] !== undefined} />
       </Card>
       <Card title={t.agents}>
         <form onSubmit={agents.submit} className="space-y-3" noValidate>

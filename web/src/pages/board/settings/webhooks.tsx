@@ -113,9 +113,12 @@ export function Webhooks({ boardId, data }: { boardId: string; data: BoardData }
 }
 
 function Payloads({ boardId, webhook }: { boardId: string; webhook: BoardWebhook }) {
-  const query = useQuery({
+  const query = useInfiniteQuery({
     queryKey: ["board-webhooks", boardId, webhook.id, "payloads"],
-    queryFn: async ({ signal }) => (await api(BoardWebhookService).listBoardWebhookPayloads({ boardId, webhookId: webhook.id, limit: 50 }, { signal })).items,
+    queryFn: ({ pageParam, signal }) => api(BoardWebhookService).listBoardWebhookPayloads({ boardId, webhookId: webhook.id, limit: 50, offset: pageParam }, { signal }),
+    initialPageParam: 0,
+    getNextPageParam: ({ offset, items, total }) => (items.length > 0 && offset + items.length < total ? offset + items.length : undefined),
+    select: ({ pages }) => pages.flatMap((page) => page.items),
   });
   return (
     <div>
@@ -163,6 +166,13 @@ function Payloads({ boardId, webhook }: { boardId: string; webhook: BoardWebhook
                 </li>
               );
             })}
+            {query.hasNextPage && (
+              <li className="py-1.5 text-center">
+                <Button size="sm" variant="ghost" busy={query.isFetchingNextPage} onClick={() => void query.fetchNextPage()}>
+                  {words.showMore}
+                </Button>
+              </li>
+            )}
           </ul>
         )}
       </QueryView>

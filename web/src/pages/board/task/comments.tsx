@@ -1,10 +1,12 @@
 import { type UseQueryResult, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
 import { type TaskComment, TaskService } from "@/gen/missioncontrol/board/v1/board_pb";
 import { api } from "@/lib/api";
 import { meQuery } from "@/lib/me";
 import board from "@/texts/en/board";
 import { texts } from "@/texts/catalogue";
 import { Avatar } from "@/ui/badge";
+import { Button } from "@/ui/button";
 import { Composer } from "@/ui/composer";
 import { Markdown } from "@/ui/markdown";
 import { QueryView, Skeleton } from "@/ui/states";
@@ -14,6 +16,8 @@ import { type BoardData, commentsQuery } from "../data";
 import { mentionables, mentionNames } from "../mentions";
 
 const t = texts("board", board);
+/** So many of the newest at first. */
+const SHOWN = 100;
 
 /** What was said about a task, oldest first, and a place to say more. */
 export function Comments({ boardId, taskId, data, query, mayWrite }: { boardId: string; taskId: string; data: BoardData; query: UseQueryResult<readonly TaskComment[]>; mayWrite: boolean }) {
@@ -29,13 +33,21 @@ export function Comments({ boardId, taskId, data, query, mayWrite }: { boardId: 
       throw error;
     }
   };
+  const [shown, setShown] = useState(SHOWN);
   const agents = new Map(data.agents.map((agent) => [agent.id, agent.name]));
   return (
     <div className="space-y-4">
       <QueryView query={query} skeleton={<Skeleton lines={3} />} isEmpty={(all) => all.length === 0} empty={<p className="py-2 text-sm text-muted">{t.noComments}</p>}>
         {(all) => (
           <ol className="space-y-4">
-            {all.map((comment) => {
+            {all.length > shown && (
+              <li className="text-center">
+                <Button size="sm" variant="ghost" onClick={() => setShown(all.length)}>
+                  {t.olderComments(all.length - shown)}
+                </Button>
+              </li>
+            )}
+            {all.slice(-shown).map((comment) => {
               const agent = comment.agentId !== undefined;
               const name = comment.authorName || (comment.agentId && agents.get(comment.agentId)) || (agent ? t.deletedAgent : t.person);
               return (
