@@ -26,6 +26,14 @@ export default async function dashboard({ open, look, me, url }) {
   await page.getByRole("status").filter({ hasText: "Done" }).waitFor();
   await page.keyboard.press("Escape");
 
+  // Board by board; a click goes down to one.
+  const boards = page.locator("section", { has: page.getByRole("heading", { name: "By board" }) });
+  await boards.getByRole("button", { name: "Customer support" }).click();
+  await page.waitForURL(/board=/);
+  await page.getByRole("button", { name: /^Boards/ }).click();
+  await page.getByRole("option", { name: "All boards" }).click();
+  await boards.getByRole("link", { name: "Open the board Apollo launch" }).waitFor();
+
   // Down to a board, over another range; both are part of the address.
   await page.getByRole("button", { name: /^Boards/ }).click();
   await page.getByRole("option", { name: /Customer support/ }).click();

@@ -3,10 +3,10 @@ import { Brain, Layers, MessageSquare, Pencil, Trash2 } from "lucide-react";
 import { lazy, Suspense, useState } from "react";
 import { Link, useLocation, useParams } from "wouter";
 import type { BoardGroupBoardSnapshot } from "@/gen/missioncontrol/board/v1/groups_pb";
-import { number } from "@/lib/format";
 import { useHotkeys } from "@/lib/hotkeys";
 import { useIsAdmin, useMayWriteAny } from "@/lib/me";
 import { useSearchState } from "@/lib/search";
+import { TaskCounts } from "@/parts/task-counts";
 import talk from "@/texts/en/talk";
 import boards from "@/texts/en/boards";
 import { texts } from "@/texts/catalogue";
@@ -21,7 +21,6 @@ import { groupQuery } from "./queries";
 const t = texts("boards", boards);
 const words = texts("talk", talk);
 const Panel = lazy(() => import("./group-panel"));
-const STATUSES = ["inbox", "in_progress", "review", "done"] as const;
 const TONES: Record<string, Tone> = { inbox: "neutral", in_progress: "info", review: "violet", done: "ok" };
 
 /** A group: its boards side by side with what goes on. */
@@ -105,15 +104,7 @@ function BoardCard({ entry }: { entry: BoardGroupBoardSnapshot }) {
         </Link>
       }
       actions={
-        <ul className="flex items-center gap-2.5">
-          {STATUSES.map((status) => (
-            <li key={status} className="flex items-center gap-1 text-xs text-muted tabular" title={t.status[status]}>
-              <Dot tone={TONES[status]} />
-              <span className="sr-only">{t.status[status]}</span>
-              {number(entry.taskCounts[status] ?? 0)}
-            </li>
-          ))}
-        </ul>
+        <TaskCounts counts={{ inbox: entry.taskCounts["inbox"] ?? 0, inProgress: entry.taskCounts["in_progress"] ?? 0, review: entry.taskCounts["review"] ?? 0, done: entry.taskCounts["done"] ?? 0 }} />
       }
       flush
     >

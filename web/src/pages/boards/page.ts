@@ -1,5 +1,6 @@
 import { Layers, Plus, SquareKanban } from "lucide-react";
 import { definePage } from "@/lib/page";
+import { soon } from "@/lib/soon";
 import boards from "@/texts/en/boards";
 import { texts } from "@/texts/catalogue";
 
@@ -19,6 +20,7 @@ export default definePage({
   live: [
     { types: ["board.", "board_group."], invalidates: [["boards"], ["groups"]] },
     { types: ["task.created", "task.deleted", "task.status_changed"], invalidates: [["groups"]] },
+    { types: ["task.", "board."], apply: soon(["task-counts"]) },
     { types: ["group_memory."], invalidates: (event) => [["group-memory", (event.after as { board_group_id?: string } | null)?.board_group_id]] },
     { types: ["gateway."], invalidates: [["gateways"]] },
   ],

@@ -2,6 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { ArrowDownRight, ArrowUpRight, ChevronDown, Layers, Plus, SquareKanban } from "lucide-react";
 import { type ReactNode, useMemo } from "react";
 import { Link } from "wouter";
+import type { Board } from "@/gen/missioncontrol/board/v1/board_pb";
 import type { DashboardMetrics } from "@/gen/missioncontrol/activity/v1/metrics_pb";
 import { number } from "@/lib/format";
 import { useIsAdmin } from "@/lib/me";
@@ -9,9 +10,10 @@ import { useSearchState } from "@/lib/search";
 import { boardsQuery, groupsQuery } from "@/pages/boards/queries";
 import { actorName, feedQuery, isHeartbeat, sentence } from "@/pages/activity/queries";
 import { inboxQuery } from "@/pages/inbox/queries";
+import { TaskBar, TaskCounts, taskCountsQuery } from "@/parts/task-counts";
 import dashboard from "@/texts/en/dashboard";
 import { texts } from "@/texts/catalogue";
-import { Avatar } from "@/ui/badge";
+import { Avatar, Badge } from "@/ui/badge";
 import { LinkButton } from "@/ui/button";
 import { Chart, Legend, type Series } from "@/ui/chart";
 import { cx } from "@/ui/cx";
@@ -38,6 +40,7 @@ export default function Dashboard() {
   const admin = useIsAdmin();
   const group = groups.data?.find((one) => one.id === groupId);
   const board = boards.data?.find((one) => one.id === boardId);
+  const within = boards.data?.filter((one) => !groupId || one.boardGroupId === groupId);
   const scope = board?.name ?? (group ? t.group(group.name) : t.everything);
   return (
     <Page
@@ -93,9 +96,10 @@ export default function Dashboard() {
             )
           }
         </QueryView>
+        {!boardId && within && within.length > 0 && <ByBoard boards={within} onOpen={(id) => set({ board: id })} />}
         <div className="grid items-start gap-4 lg:grid-cols-2">
-          <Needs boardId={boardId} boardIds={group ? (boards.data ?? []).filter((one) => one.boardGroupId === group.id).map((one) => one.id) : undefined} />
-          <Recent boardId={boardId} />
+          <Needs boardId={boardId} boardIds={group && within?.map((one) => one.id)} />
+          <Recent boardId={boardId} boardIds={group && within?.map((one) => one.id)} />
         </div>
       </div>
     </Page>
@@ -257,8 +261,44 @@ function Needs({ boardId, boardIds }: { boardId: string; boardIds?: readonly str
   );
 }
 
-function Recent({ boardId }: { boardId: string }) {
-  const feed = useQuery({ ...feedQuery({ boardId, limit: 12 }) });
+/** One line for each board: where its tasks stand and what waits; a click goes down to it. */
+function ByBoard({ boards, onOpen }: { boards: readonly Pick<Board, "id" | "name">[]; onOpen: (boardId: string) => void }) {
+  const counts = useQuery(taskCountsQuery);
+  const inbox = useQuery(inboxQuery).data;
+  return (
+    <Card title={t.boards} flush>
+      <QueryView query={counts} skeleton={<Skeleton lines={3} className="p-4" />}>
+        {(all) => (
+          <ul className="divide-y divide-line-soft">
+            {boards.map((board) => {
+              const here = all.get(board.id);
+              const waiting = inbox?.items.filter((item) => item.boardId === board.id).length ?? 0;
+              return (
+                <li key={board.id} className="relative flex flex-wrap items-center gap-x-4 gap-y-1 px-4 py-2 hover:bg-hover">
+                  <button type="button" onClick={() => onOpen(board.id)} className="min-w-0 flex-1 basis-40 truncate text-left font-medium -outline-offset-2 before:absolute before:inset-0 hover:underline">
+                    {board.name}
+                  </button>
+                  {waiting > 0 && <Badge tone="signal">{t.needs(waiting)}</Badge>}
+                  {here && here.overdue > 0 && <Badge tone="bad">{t.late(here.overdue)}</Badge>}
+                  {here && <TaskBar counts={here} className="w-40 max-sm:hidden" />}
+                  {here && <TaskCounts counts={here} className="w-40 justify-end" />}
+                  <Link to={`/boards/${board.id}`} aria-label={t.openNamed(board.name)} title={t.openNamed(board.name)} className="relative rounded-sm text-subtle hover:text-ink">
+                    <ArrowUpRight size={15} aria-hidden />
+                  </Link>
+                </li>
+              );
+            })}
+          </ul>
+        )}
+      </QueryView>
+    </Card>
+  );
+}
+
+function Recent({ boardId, boardIds }: { boardId: string; boardIds?: readonly string[] }) {
+  // The feed knows boards, not groups: of a group's boards the latest are looked for among more.
+  const feed = useQuery({ ...feedQuery({ boardId, limit: boardIds ? 50 : 12 }) });
+  const here = (event: { boardId: string }) => !boardIds || boardIds.includes(event.boardId);
   return (
     <Card
       title={t.recent}
@@ -269,11 +309,11 @@ function Recent({ boardId }: { boardId: string }) {
         </Link>
       }
     >
-      <QueryView query={feed} skeleton={<Skeleton lines={4} className="p-4" />} isEmpty={(all) => all.length === 0} empty={<p className="px-4 py-6 text-center text-muted">{t.recentNone}</p>}>
+      <QueryView query={feed} skeleton={<Skeleton lines={4} className="p-4" />} isEmpty={(all) => !all.some(here)} empty={<p className="px-4 py-6 text-center text-muted">{t.recentNone}</p>}>
         {(all) => (
           <ul className="divide-y divide-line-soft">
             {all
-              .filter((event) => !isHeartbeat(event.type))
+              .filter((event) => !isHeartbeat(event.type) && here(event))
               .slice(0, 8)
               .map((event) => (
                 <li key={event.id} className="flex items-center gap-2.5 px-4 py-2">

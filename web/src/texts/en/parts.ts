@@ -99,4 +99,5 @@ export default {
     updating: "Updating",
     deleting: "Being removed",
   } as Readonly<Record<string, string>>,
+  tasks: { status: { inbox: "Inbox", inProgress: "In progress", review: "Review", done: "Done" } },
 };

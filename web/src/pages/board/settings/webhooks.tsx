@@ -1,4 +1,4 @@
-import { queryOptions, useQuery, useQueryClient } from "@tanstack/react-query";
+import { queryOptions, useInfiniteQuery, useQuery, useQueryClient } from "@tanstack/react-query";
 import { ChevronRight, MoreHorizontal, Pencil, Plus, Trash2, Webhook as WebhookIcon } from "lucide-react";
 import { useState } from "react";
 import { type BoardWebhook, BoardWebhookService } from "@/gen/missioncontrol/board/v1/webhooks_pb";
