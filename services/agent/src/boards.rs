@@ -35,7 +35,7 @@ pub fn changes(app: &Arc<App>) -> Consumer {
     }
 }
 
-fn fields(board: &Board) -> [(&'static str, Value); 17] {
+fn fields(board: &Board) -> [(&'static str, Value); 18] {
     let metrics = board
         .success_metrics
         .as_deref()
@@ -45,6 +45,7 @@ fn fields(board: &Board) -> [(&'static str, Value); 17] {
         .as_ref()
         .and_then(|date| chassis::moment(date).ok()?.format(&Rfc3339).ok());
     [
+        ("approval_ttl_seconds", json!(board.approval_ttl_seconds)),
         (
             "block_status_changes_with_pending_approval",
             json!(board.block_status_changes_with_pending_approval),
@@ -252,11 +253,12 @@ mod tests {
             objective: Some("Ship\nit".into()),
             success_metrics: None,
             goal_confirmed: true,
+            approval_ttl_seconds: Some(60),
             ..before.clone()
         };
         assert_eq!(changed_text(&before, &before), None);
         let text = changed_text(&before, &after).expect("changes");
-        let expected = "BOARD UPDATED\nBoard: Alpha\nBoard ID: b\n\nChanged fields:\n- goal_confirmed: false -> true\n- objective: null -> Ship it\n";
+        let expected = "BOARD UPDATED\nBoard: Alpha\nBoard ID: b\n\nChanged fields:\n- approval_ttl_seconds: null -> 60\n- goal_confirmed: false -> true\n- objective: null -> Ship it\n";
         assert!(text.starts_with(expected), "{text}");
         assert!(
             text.contains("- success_metrics: {") && text.contains("} -> null\n"),

@@ -323,6 +323,7 @@ async fn deliver(app: &App, message: Message) -> Result<()> {
         let mut change = Change::new(kind, message.organization_id)
             .agent(Some(message.agent_id))
             .gateway(message.gateway_id)
+            .operation(message.id)
             .message(sentence);
         if let Some(board) = message.board_id {
             change = change.board(board);

@@ -46,10 +46,12 @@ impl Handler for Onboarding {
     }
 }
 
-/// The message; none when the gateway has no main agent any more.
+/// The message, with the id of the event that asks for it: the interview waits for the outcome of that one. None when the gateway has no main
+/// agent any more.
 async fn letter(tx: &mut Tx, event: &Event) -> Result<Option<Letter>> {
-    let (Some(said), Ok(organization), Ok(board), Ok(gateway)) = (
+    let (Some(said), Ok(id), Ok(organization), Ok(board), Ok(gateway)) = (
         unpack::<OnboardingMessage>(event.after.as_ref()),
+        Uuid::parse_str(&event.id),
         Uuid::parse_str(&event.organization_id),
         Uuid::parse_str(&event.board_id),
         Uuid::parse_str(&event.gateway_id),
@@ -64,7 +66,7 @@ async fn letter(tx: &mut Tx, event: &Event) -> Result<Option<Letter>> {
     .fetch_optional(&mut **tx)
     .await?;
     Ok(main.map(|main| Letter {
-        id: Uuid::now_v7(),
+        id,
         organization,
         agent: main.id,
         board: Some(board),

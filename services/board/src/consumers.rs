@@ -1,25 +1,28 @@
 //! What follows here when something elsewhere is gone.
 
+use std::sync::Arc;
+
 use chassis::{Caller, Change, Result, Tx, bus::Handler, identity::Signer};
 use proto::event::v1::Event;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    boards,
+    boards, inbound,
     rules::Status,
     tasks::{rows_by_id, rows_of_agents},
 };
 
-/// Agents, gateways and organizations that are gone: their tasks go back, their boards lose the gateway, or go too.
+/// Agents, gateways and organizations that are gone: their tasks go back, their webhooks tell the lead, their boards lose the gateway, or go too.
 pub struct Departures {
     signer: Signer,
+    base_url: Arc<str>,
 }
 
 impl Departures {
-    /// `signer` makes the caller that the resulting events name.
-    pub fn new(signer: Signer) -> Self {
-        Self { signer }
+    /// `signer` makes the caller that the resulting events name; webhooks in them are reached at `base_url`.
+    pub fn new(signer: Signer, base_url: Arc<str>) -> Self {
+        Self { signer, base_url }
     }
 
     fn caller(&self) -> Caller {
@@ -46,6 +49,7 @@ impl Handler for Departures {
         }
         if !agents.is_empty() {
             follows.extend(self.return_tasks(tx, &agents).await?);
+            follows.extend(inbound::leave_agents(tx, &self.caller(), &self.base_url, &agents).await?);
         }
         if !follows.is_empty() {
             tx.record_events(&follows).await?;

@@ -17,7 +17,7 @@ use proto::{
         board_group_service_server::BoardGroupService,
     },
     common::v1::Ok as Done,
-    identity::v1::PrincipalKind,
+    identity::v1::{Membership, PrincipalKind},
 };
 use sqlx::{PgConnection, PgExecutor};
 use time::OffsetDateTime;
@@ -129,12 +129,19 @@ fn may_use(caller: &Caller, group: &GroupRow, boards: &[Uuid], write: bool) -> R
         .is_ok()
     };
     let by_flag = membership.all_boards_write || (!write && membership.all_boards_read);
-    let by_role = boards.is_empty() && matches!(membership.role.as_str(), "owner" | "admin");
+    let by_role = boards.is_empty() && is_admin(membership);
     if by_flag || by_role || boards.iter().any(allowed) {
         Ok(())
     } else {
-        Err(Error::denied("Board group access denied"))
+        Err(Error::denied("Board group access denied").beside(
+            "remedy",
+            "An owner or admin of the organization can grant access to a board of the group.",
+        ))
     }
+}
+
+fn is_admin(membership: &Membership) -> bool {
+    matches!(membership.role.as_str(), "owner" | "admin")
 }
 
 impl Service {
@@ -151,21 +158,26 @@ impl Service {
     async fn list_groups(&self, caller: &Caller, request: &ListBoardGroupsRequest) -> Result<ListBoardGroupsResponse> {
         let page = Page::of(request.limit, request.offset)?;
         let (organization, readable) = (caller.organization()?, caller.readable_boards()?);
+        let empty = caller.membership(organization).is_some_and(is_admin);
         let rows = select_groups!(
-            "WHERE organization_id = $1 AND ($2::uuid[] IS NULL OR EXISTS ( \
-               SELECT FROM board.boards b WHERE b.board_group_id = g.id AND b.id = ANY($2))) \
-             ORDER BY lower(name), created_at DESC, id LIMIT $3 OFFSET $4",
+            "WHERE organization_id = $1 AND ($2::uuid[] IS NULL \
+               OR EXISTS (SELECT FROM board.boards b WHERE b.board_group_id = g.id AND b.id = ANY($2)) \
+               OR ($3 AND NOT EXISTS (SELECT FROM board.boards b WHERE b.board_group_id = g.id))) \
+             ORDER BY lower(name), created_at DESC, id LIMIT $4 OFFSET $5",
             organization,
             readable.as_deref() as _,
+            empty,
             i64::from(page.limit),
             i64::from(page.offset)
         )
         .fetch_all(self.store.pool());
         let total = sqlx::query_scalar!(
-            "SELECT count(*)::int AS \"count!\" FROM board.board_groups g WHERE organization_id = $1 AND ($2::uuid[] IS NULL OR EXISTS ( \
-               SELECT FROM board.boards b WHERE b.board_group_id = g.id AND b.id = ANY($2)))",
+            "SELECT count(*)::int AS \"count!\" FROM board.board_groups g WHERE organization_id = $1 AND ($2::uuid[] IS NULL \
+               OR EXISTS (SELECT FROM board.boards b WHERE b.board_group_id = g.id AND b.id = ANY($2)) \
+               OR ($3 AND NOT EXISTS (SELECT FROM board.boards b WHERE b.board_group_id = g.id)))",
             organization,
-            readable.as_deref() as _
+            readable.as_deref() as _,
+            empty
         )
         .fetch_one(self.store.pool());
         let (rows, total) = futures::try_join!(rows, total)?;
@@ -186,9 +198,7 @@ impl Service {
             .await?
             .ok_or_else(not_found)?;
         let mut row = old.clone();
-        if let Some(name) = request.name {
-            row.name = name;
-        }
+        row.name = mask.required("name", request.name)?.unwrap_or(row.name);
         if let Some(slug) = mask.field("slug", request.slug) {
             row.slug = slug_of(slug.as_deref().unwrap_or_default(), &row.name);
         }

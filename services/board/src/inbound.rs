@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use chassis::{
-    Caller, Change, Error, Result,
+    Caller, Change, Error, Result, Tx,
     error::Kind,
     identity::{CLIENT_ADDRESS, CLIENT_HEADERS, optional_uuid, uuid_of},
     message::{Mask, Page},
@@ -19,6 +19,7 @@ use proto::{
         board_webhook_service_server::BoardWebhookService,
     },
     common::v1::Ok as Done,
+    event::v1::Event,
 };
 use sqlx::PgPool;
 use time::OffsetDateTime;
@@ -119,6 +120,36 @@ async fn find(pool: &PgPool, board: Uuid, webhook: &str) -> Result<WebhookRow> {
         .fetch_optional(pool)
         .await?
         .ok_or_else(not_found)
+}
+
+/// Takes agents that are gone off the webhooks that told them, so that the lead is told from now on; answers the events that say so.
+pub async fn leave_agents(tx: &mut Tx, caller: &Caller, base_url: &str, agents: &[Uuid]) -> Result<Vec<Event>> {
+    let rows = select_webhooks!(
+        "WHERE w.agent_id = ANY($1) ORDER BY w.id FOR NO KEY UPDATE OF w",
+        agents
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+    let now = OffsetDateTime::now_utc();
+    sqlx::query!(
+        "UPDATE board.webhooks SET agent_id = NULL, updated_at = $2 WHERE id = ANY($1)",
+        &ids,
+        now
+    )
+    .execute(&mut **tx)
+    .await?;
+    let events = rows.into_iter().map(|mut row| {
+        let before = row.message(base_url);
+        row.agent_id = None;
+        row.updated_at = now;
+        let change = row.change("board_webhook.updated", "updated");
+        change.before(&before).after(&row.message(base_url)).into_event(caller)
+    });
+    Ok(events.collect())
 }
 
 /// What a board's memory says of a payload. Its text is fenced, and cannot end the fence itself.
@@ -479,10 +510,13 @@ impl BoardWebhookService for Service {
         let (_, board) = self.webhook_board(&caller, &request.board_id, true).await?;
         let row = find(self.store.pool(), board, &request.webhook_id).await?;
         let mut tx = self.store.begin().await?;
-        sqlx::query!("DELETE FROM board.webhooks WHERE id = $1", row.id)
+        let gone = sqlx::query!("DELETE FROM board.webhooks WHERE id = $1", row.id)
             .execute(&mut *tx)
             .await
             .map_err(Error::from)?;
+        if gone.rows_affected() == 0 {
+            return Err(not_found().into());
+        }
         let change = row.change("board_webhook.deleted", "deleted");
         tx.record(&caller, change.before(&row.message(&self.base_url))).await?;
         tx.commit().await?;

@@ -76,7 +76,10 @@ pub fn role(context: &Context) -> Result<Role> {
         name: "board.departures",
         topics: &["agent.deleted", "gateway.deleted", "organization.deleted"],
         store: store.clone(),
-        handler: Arc::new(consumers::Departures::new(context.signer.clone())),
+        handler: Arc::new(consumers::Departures::new(
+            context.signer.clone(),
+            service.base_url.clone(),
+        )),
     };
     let interviews = Consumer {
         name: "board.onboarding",

@@ -5,10 +5,12 @@ use std::collections::HashSet;
 /// Longest name after the `@`.
 const LONGEST: usize = 32;
 
-/// The names a text mentions, in lower case: `@`, a letter, then letters, digits, `_` or `-`.
+/// The names a text mentions, in lower case: `@`, a letter, then letters, digits, `_` or `-`. `me@example.org` is an address and mentions
+/// nobody, as for those who are told of mentions.
 pub fn tokens(text: &str) -> HashSet<String> {
-    text.split('@')
-        .skip(1)
+    text.match_indices('@')
+        .filter(|(at, _)| !text[..*at].ends_with(|c: char| c.is_alphanumeric() || c == '_'))
+        .map(|(at, sign)| &text[at + sign.len()..])
         .filter(|rest| rest.starts_with(char::is_alphabetic))
         .map(|rest| {
             rest.chars()
@@ -41,7 +43,9 @@ mod tests {
     fn tokens_are_lower_case_words_after_an_at_sign() {
         for (text, expected) in [
             ("ask @Lead, then @bob-2 and @Bob-2!", vec!["bob-2", "lead"]),
-            ("mail a@b.example", vec!["b"]),
+            ("mail a@b.example and ä@c", vec![]),
+            ("(@ann,@bob) -@carl", vec!["ann", "bob", "carl"]),
+            ("@ann@bob", vec!["ann"]),
             ("@1st and @ nothing, @_x", vec![]),
             ("@Zoë", vec!["zoë"]),
             ("", vec![]),

@@ -95,10 +95,11 @@ fn cut(text: &str, most: usize) -> String {
     text.chars().take(most - 3).chain("...".chars()).collect()
 }
 
-/// A payload as text for people and agents.
+/// A payload as text for people and agents. What others send may hold NUL, which neither PostgreSQL's texts nor a terminal take; as JSON it is
+/// escaped.
 pub fn preview(payload: &Value) -> String {
     let text = match payload {
-        Value::String(text) => text.clone(),
+        Value::String(text) => text.replace('\0', "\u{fffd}"),
         other => serde_json::to_string_pretty(other).unwrap_or_default(),
     };
     cut(&text, PREVIEW)
@@ -214,6 +215,19 @@ mod tests {
         assert_eq!(cut_to(json!("äöü"), 3), json!("äöü"));
         assert_eq!(cut_to(json!({"a": 1}), 7), json!({"a": 1}));
         assert_eq!(cut_to(json!({"a": 12}), 7), json!("{\"a\"..."));
+    }
+
+    #[test]
+    fn previews_are_texts_that_can_be_stored() {
+        for (payload, expected) in [
+            (json!("a\u{0}b"), "a\u{fffd}b"),
+            (json!({"a": "\u{0}"}), "{\n  \"a\": \"\\u0000\"\n}"),
+            (json!(null), "null"),
+        ] {
+            assert_eq!(preview(&payload), expected);
+        }
+        let long = preview(&json!("ä".repeat(PREVIEW + 1)));
+        assert!(long.chars().count() == PREVIEW && long.ends_with("ä..."), "{long}");
     }
 
     #[test]

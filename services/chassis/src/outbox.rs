@@ -62,6 +62,13 @@ impl Change {
         self
     }
 
+    /// The operation whose outcome this tells.
+    #[must_use]
+    pub fn operation(mut self, id: Uuid) -> Self {
+        self.event.operation_id = id.to_string();
+        self
+    }
+
     /// The sentence of the activity feed.
     #[must_use]
     pub fn message(mut self, text: impl Into<String>) -> Self {

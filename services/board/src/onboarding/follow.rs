@@ -35,14 +35,15 @@ impl Handler for Follow {
     }
 }
 
+/// Notes how far the last message of an interview came. The outcome of an earlier one says nothing of it, and finds no session.
 async fn delivered(tx: &mut Tx, event: &Event, delivery: &str, error: Option<&str>) -> Result<()> {
-    let Ok(board) = Uuid::parse_str(&event.board_id) else {
+    let (Ok(board), Ok(asked)) = (Uuid::parse_str(&event.board_id), Uuid::parse_str(&event.operation_id)) else {
         return Ok(());
     };
     sqlx::query!(
-        "UPDATE board.onboarding_sessions SET delivery = $2, delivery_error = $3 WHERE id = ( \
-           SELECT id FROM board.onboarding_sessions WHERE board_id = $1 ORDER BY updated_at DESC, id DESC LIMIT 1)",
+        "UPDATE board.onboarding_sessions SET delivery = $3, delivery_error = $4 WHERE board_id = $1 AND asked_id = $2",
         board,
+        asked,
         delivery,
         error
     )

@@ -35,11 +35,22 @@ struct Interview {
     draft: Option<Vec<u8>>,
     delivery: String,
     delivery_error: Option<String>,
+    /// The event that asked for the last message to the agent.
+    asked_id: Option<Uuid>,
     created_at: OffsetDateTime,
     updated_at: OffsetDateTime,
 }
 
 impl Interview {
+    /// The agent is to be told something: answers the id of the event that asks for it. From now on its outcome alone counts.
+    fn ask(&mut self) -> Uuid {
+        let id = Uuid::now_v7();
+        self.asked_id = Some(id);
+        "queued".clone_into(&mut self.delivery);
+        self.delivery_error = None;
+        id
+    }
+
     fn message(&self, messages: &[Said]) -> Result<BoardOnboarding> {
         Ok(BoardOnboarding {
             id: self.id.to_string(),
@@ -74,7 +85,7 @@ macro_rules! select_sessions {
     ($tail:tt $(, $argument:expr)*) => {
         sqlx::query_as!(
             Interview,
-            "SELECT id, board_id, session_key, status, draft, delivery, delivery_error, created_at, updated_at \
+            "SELECT id, board_id, session_key, status, draft, delivery, delivery_error, asked_id, created_at, updated_at \
              FROM board.onboarding_sessions " + $tail
             $(, $argument)*
         )
@@ -123,12 +134,14 @@ async fn say(tx: &mut Tx, session: &Interview, role: &str, content: &str) -> Res
 
 async fn save(tx: &mut Tx, session: &Interview) -> Result<()> {
     sqlx::query!(
-        "UPDATE board.onboarding_sessions SET status = $2, draft = $3, delivery = $4, delivery_error = $5, updated_at = $6 WHERE id = $1",
+        "UPDATE board.onboarding_sessions SET status = $2, draft = $3, delivery = $4, delivery_error = $5, asked_id = $6, updated_at = $7 \
+         WHERE id = $1",
         session.id,
         session.status,
         session.draft,
         session.delivery,
         session.delivery_error,
+        session.asked_id,
         session.updated_at
     )
     .execute(&mut **tx)
@@ -141,9 +154,10 @@ fn later(session: &Interview) -> OffsetDateTime {
     OffsetDateTime::now_utc().max(session.updated_at + time::Duration::microseconds(1))
 }
 
-/// A text for the agent: who follows `onboarding.asked` passes it on.
-fn asked(organization: Uuid, board: Uuid, gateway: Uuid, sentence: &str, text: &str) -> Change {
+/// A text for the agent: who follows `onboarding.asked` passes it on, and tells the outcome under the event's id.
+fn asked(id: Uuid, organization: Uuid, board: Uuid, gateway: Uuid, sentence: &str, text: &str) -> Change {
     Change::new("onboarding.asked", organization)
+        .id(id)
         .board(board)
         .gateway(gateway)
         .message(sentence)
@@ -237,12 +251,12 @@ impl Service {
             // The agent's turn: it may not have heard it.
             if let Some(last) = said.last().filter(|last| last.role == "user") {
                 session.updated_at = later(&session);
-                "queued".clone_into(&mut session.delivery);
-                session.delivery_error = None;
+                let asking = session.ask();
                 save(&mut tx, &session).await?;
                 tx.record(
                     caller,
                     asked(
+                        asking,
                         organization,
                         id,
                         gateway,
@@ -254,7 +268,7 @@ impl Service {
             }
             session
         } else {
-            let now = OffsetDateTime::now_utc();
+            let (now, asking) = (OffsetDateTime::now_utc(), Uuid::now_v7());
             let session = Interview {
                 id: Uuid::now_v7(),
                 board_id: id,
@@ -263,17 +277,19 @@ impl Service {
                 draft: None,
                 delivery: "queued".to_owned(),
                 delivery_error: None,
+                asked_id: Some(asking),
                 created_at: now,
                 updated_at: now,
             };
             sqlx::query!(
-                "INSERT INTO board.onboarding_sessions (id, board_id, session_key, status, delivery, created_at, updated_at) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $6)",
+                "INSERT INTO board.onboarding_sessions (id, board_id, session_key, status, delivery, asked_id, created_at, updated_at) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $7)",
                 session.id,
                 session.board_id,
                 session.session_key,
                 session.status,
                 session.delivery,
+                session.asked_id,
                 session.created_at
             )
             .execute(&mut *tx)
@@ -288,7 +304,7 @@ impl Service {
             let url = format!("{}/api/v1/agent/boards/{id}/onboarding", self.base_url);
             let text = rules::prompt(board.name(), board.description(), &url);
             say(&mut tx, &session, "user", &text).await?;
-            let change = asked(organization, id, gateway, "Onboarding started.", &text);
+            let change = asked(asking, organization, id, gateway, "Onboarding started.", &text);
             tx.record(caller, change).await?;
             session
         };
@@ -312,11 +328,11 @@ impl Service {
         let mut session = latest(&mut tx, id).await?;
         check_open(&session)?;
         session.updated_at = later(&session);
-        "queued".clone_into(&mut session.delivery);
-        session.delivery_error = None;
+        let asking = session.ask();
         save(&mut tx, &session).await?;
         say(&mut tx, &session, "user", &text).await?;
         let change = asked(
+            asking,
             board.organization(),
             id,
             gateway,

@@ -22,11 +22,13 @@ use crate::{
     rules::Status,
 };
 
-/// A list of tasks: `$board`'s that fit `$filter`, one page in an order of `s`, repeated outside as one of `t`.
-macro_rules! select_page {
-    ($inner:tt, $outer:tt, $board:expr, $filter:expr, $page:expr) => {
-        select_tasks!(
-            ["(SELECT s.* FROM board.tasks s WHERE s.board_id = $1 AND ($2::text[] IS NULL OR s.status = ANY($2)) \
+/// Hands to `$then`, after what stands in `$context`, the condition of the tasks `s` of board `$1` that fit a [`Filter`], and the values of `$1` to
+/// `$10` in it: pages and counts ask the same.
+macro_rules! fitting {
+    ($then:ident, [$($context:tt),* $(,)?], $board:expr, $filter:expr) => {
+        $then!(
+            $($context,)*
+            "s.board_id = $1 AND ($2::text[] IS NULL OR s.status = ANY($2)) \
                 AND ($3::uuid IS NULL OR s.assigned_agent_id = $3) AND (NOT $4 OR s.assigned_agent_id IS NULL) \
                 AND ($5::text IS NULL OR s.title ILIKE $5 OR s.description ILIKE $5) AND ($6::text[] IS NULL OR s.priority = ANY($6)) \
                 AND ($7::uuid[] IS NULL OR EXISTS (SELECT FROM board.task_tags l WHERE l.task_id = s.id AND l.tag_id = ANY($7))) \
@@ -34,20 +36,42 @@ macro_rules! select_page {
                   SELECT FROM unnest($8::uuid[], $9::text[], $10::text[]) AS w (field, fallback, wanted) \
                   LEFT JOIN board.task_custom_field_values v ON v.task_id = s.id AND v.custom_field_id = w.field \
                   WHERE (CASE WHEN v.task_id IS NULL THEN w.fallback ELSE v.value #>> '{}' END) IS DISTINCT FROM w.wanted \
-                )) ORDER BY " + $inner + " LIMIT $11 OFFSET $12)"],
+                ))",
+            [
+                $board,
+                $filter.statuses.as_deref() as _,
+                $filter.assignee,
+                $filter.unassigned,
+                $filter.text.as_deref(),
+                $filter.priorities.as_deref() as _,
+                $filter.tags.as_deref() as _,
+                $filter.fields.as_deref() as _,
+                &$filter.defaults as _,
+                &$filter.wanted
+            ]
+        )
+    };
+}
+
+/// One page of what fits, in an order of `s`, repeated outside as one of `t`.
+macro_rules! page_of {
+    ($inner:tt, $outer:tt, $page:ident, $condition:tt, [$($value:expr),+]) => {
+        select_tasks!(
+            ["(SELECT s.* FROM board.tasks s WHERE " + $condition + " ORDER BY " + $inner + " LIMIT $11 OFFSET $12)"],
             $outer,
-            $board,
-            $filter.statuses.as_deref() as _,
-            $filter.assignee,
-            $filter.unassigned,
-            $filter.text.as_deref(),
-            $filter.priorities.as_deref() as _,
-            $filter.tags.as_deref() as _,
-            $filter.fields.as_deref() as _,
-            &$filter.defaults as _,
-            &$filter.wanted,
+            $($value,)+
             i64::from($page.limit),
             i64::from($page.offset)
+        )
+    };
+}
+
+/// How much fits.
+macro_rules! count_of {
+    ($condition:tt, [$($value:expr),+]) => {
+        sqlx::query_scalar!(
+            "SELECT count(*) AS \"count!\" FROM board.tasks s WHERE " + $condition,
+            $($value),+
         )
     };
 }
@@ -106,56 +130,59 @@ impl Filter {
         };
         let mut rows = match order {
             TaskOrder::Unspecified | TaskOrder::Newest => {
-                select_page!(
-                    "s.created_at DESC, s.id DESC",
-                    "ORDER BY t.created_at DESC, t.id DESC",
+                fitting!(
+                    page_of,
+                    ["s.created_at DESC, s.id DESC", "ORDER BY t.created_at DESC, t.id DESC", beyond],
                     board,
-                    self,
-                    beyond
+                    self
                 )
                 .fetch_all(&mut *connection)
                 .await?
             }
             TaskOrder::Oldest => {
-                select_page!(
-                    "s.created_at, s.id",
-                    "ORDER BY t.created_at, t.id",
+                fitting!(
+                    page_of,
+                    ["s.created_at, s.id", "ORDER BY t.created_at, t.id", beyond],
                     board,
-                    self,
-                    beyond
+                    self
                 )
                 .fetch_all(&mut *connection)
                 .await?
             }
             TaskOrder::Updated => {
-                select_page!(
-                    "s.updated_at DESC, s.id DESC",
-                    "ORDER BY t.updated_at DESC, t.id DESC",
+                fitting!(
+                    page_of,
+                    ["s.updated_at DESC, s.id DESC", "ORDER BY t.updated_at DESC, t.id DESC", beyond],
                     board,
-                    self,
-                    beyond
+                    self
                 )
                 .fetch_all(&mut *connection)
                 .await?
             }
             TaskOrder::Due => {
-                select_page!(
-                    "s.due_at NULLS LAST, s.created_at DESC, s.id DESC",
-                    "ORDER BY t.due_at NULLS LAST, t.created_at DESC, t.id DESC",
+                fitting!(
+                    page_of,
+                    [
+                        "s.due_at NULLS LAST, s.created_at DESC, s.id DESC",
+                        "ORDER BY t.due_at NULLS LAST, t.created_at DESC, t.id DESC",
+                        beyond
+                    ],
                     board,
-                    self,
-                    beyond
+                    self
                 )
                 .fetch_all(&mut *connection)
                 .await?
             }
             TaskOrder::Priority => {
-                select_page!(
-                    "array_position(ARRAY['high', 'medium', 'low'], s.priority) NULLS LAST, s.created_at DESC, s.id DESC",
-                    "ORDER BY array_position(ARRAY['high', 'medium', 'low'], t.priority) NULLS LAST, t.created_at DESC, t.id DESC",
+                fitting!(
+                    page_of,
+                    [
+                        "array_position(ARRAY['high', 'medium', 'low'], s.priority) NULLS LAST, s.created_at DESC, s.id DESC",
+                        "ORDER BY array_position(ARRAY['high', 'medium', 'low'], t.priority) NULLS LAST, t.created_at DESC, t.id DESC",
+                        beyond
+                    ],
                     board,
-                    self,
-                    beyond
+                    self
                 )
                 .fetch_all(&mut *connection)
                 .await?
@@ -169,29 +196,7 @@ impl Filter {
 
     /// How many tasks of a board fit.
     async fn count(&self, connection: &mut PgConnection, board: Uuid) -> Result<i64> {
-        Ok(sqlx::query_scalar!(
-            "SELECT count(*) AS \"count!\" FROM board.tasks s WHERE s.board_id = $1 AND ($2::text[] IS NULL OR s.status = ANY($2)) \
-                AND ($3::uuid IS NULL OR s.assigned_agent_id = $3) AND (NOT $4 OR s.assigned_agent_id IS NULL) \
-                AND ($5::text IS NULL OR s.title ILIKE $5 OR s.description ILIKE $5) AND ($6::text[] IS NULL OR s.priority = ANY($6)) \
-                AND ($7::uuid[] IS NULL OR EXISTS (SELECT FROM board.task_tags l WHERE l.task_id = s.id AND l.tag_id = ANY($7))) \
-                AND ($8::uuid[] IS NULL OR NOT EXISTS ( \
-                  SELECT FROM unnest($8::uuid[], $9::text[], $10::text[]) AS w (field, fallback, wanted) \
-                  LEFT JOIN board.task_custom_field_values v ON v.task_id = s.id AND v.custom_field_id = w.field \
-                  WHERE (CASE WHEN v.task_id IS NULL THEN w.fallback ELSE v.value #>> '{}' END) IS DISTINCT FROM w.wanted \
-                ))",
-            board,
-            self.statuses.as_deref() as _,
-            self.assignee,
-            self.unassigned,
-            self.text.as_deref(),
-            self.priorities.as_deref() as _,
-            self.tags.as_deref() as _,
-            self.fields.as_deref() as _,
-            &self.defaults as _,
-            &self.wanted
-        )
-        .fetch_one(connection)
-        .await?)
+        Ok(fitting!(count_of, [], board, self).fetch_one(connection).await?)
     }
 }
 
