@@ -2,7 +2,6 @@
 
 use chassis::{
     Caller, Change, Error, Result, Tx,
-    error::Violation,
     etag::IfMatch,
     identity::{optional_uuid, uuid_of},
     message::{Mask, Page},
@@ -21,7 +20,7 @@ use time::OffsetDateTime;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use crate::{Service, groups, rules::Gates, tasks::BoardFacts};
+use crate::{Service, goals, groups, rules::Gates, tasks::BoardFacts};
 
 /// A board as it is stored.
 #[derive(Clone, Debug)]
@@ -135,7 +134,7 @@ impl BoardRow {
             require_approval_for_done: goal.require_approval_for_done,
             ..self.clone()
         };
-        check_goal(&row)?;
+        row.check_goal(None)?;
         Ok(row)
     }
 
@@ -154,17 +153,10 @@ impl BoardRow {
         }
     }
 
-    /// A confirmed goal says what is to be reached and how that is measured.
-    fn has_goal(&self) -> bool {
-        let measured = self.success_metrics.as_deref().is_some_and(|json| {
-            serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(json)
-                .is_ok_and(|metrics| !metrics.is_empty())
-        });
-        measured
-            && self
-                .objective
-                .as_deref()
-                .is_some_and(|objective| !objective.trim().is_empty())
+    /// Refuses a goal that is not whole; `was` is the type the board had before.
+    fn check_goal(&self, was: Option<&str>) -> Result<()> {
+        let whole = goals::is_whole(self.objective.as_deref(), self.success_metrics.as_deref());
+        goals::check(was, &self.board_type, self.goal_confirmed, whole)
     }
 }
 
@@ -433,7 +425,7 @@ impl Service {
             created_at: now,
             updated_at: now,
         };
-        check_goal(&row)?;
+        row.check_goal(None)?;
         self.outside.check_gateway(caller, organization, gateway).await?;
         let mut tx = self.store.begin().await?;
         groups::check_reference(&mut tx, organization, row.board_group_id).await?;
@@ -552,12 +544,7 @@ impl Service {
         if let Some(seconds) = mask.field("approval_ttl_seconds", request.approval_ttl_seconds) {
             row.approval_ttl_seconds = approval_ttl(seconds)?;
         }
-        if row.board_type == "goal" && old.board_type != "goal" && !row.has_goal() {
-            return Err(Error::unprocessable(
-                "Goal boards require objective and success_metrics",
-            ));
-        }
-        check_goal(&row)?;
+        row.check_goal(Some(&old.board_type))?;
         let board = save(&mut tx, caller, &old, row).await?;
         tx.commit().await?;
         Ok(board)
@@ -673,15 +660,4 @@ pub fn object(json: Option<Vec<u8>>) -> Result<Option<String>> {
         Ok(serde_json::Value::Null) => Ok(None),
         _ => Err(wrong()),
     }
-}
-
-fn check_goal(row: &BoardRow) -> Result<()> {
-    if row.board_type != "goal" || !row.goal_confirmed || row.has_goal() {
-        return Ok(());
-    }
-    let message = "Confirmed goal boards require objective and success_metrics";
-    Err(Error::invalid_fields(vec![Violation {
-        field: String::new(),
-        message: message.to_owned(),
-    }]))
 }

@@ -105,11 +105,10 @@ impl Service {
             .ok_or_else(|| Error::not_found("Task not found"))
     }
 
-    /// Leads leave the work to the workers: they comment in review, when somebody mentioned them, and on what they created.
+    /// Refuses a lead's comment where [`lead_may_comment`] does; what was said is read only when it decides.
     async fn check_lead(&self, caller: &Caller, loaded: &Loaded) -> Result<()> {
-        if loaded.row.status() == Status::Review
-            || (loaded.created_by_agent.is_some() && loaded.created_by_agent == caller.agent_id())
-        {
+        let created = loaded.created_by_agent.is_some() && loaded.created_by_agent == caller.agent_id();
+        if lead_may_comment(loaded.row.status(), created, false) {
             return Ok(());
         }
         let said = sqlx::query_scalar!(
@@ -119,10 +118,10 @@ impl Service {
         .fetch_all(self.store.pool())
         .await?;
         let name = &caller.principal()?.name;
-        if said
+        let mentioned = said
             .iter()
-            .any(|text| mentions::names(&mentions::tokens(text), name, true))
-        {
+            .any(|text| mentions::names(&mentions::tokens(text), name, true));
+        if lead_may_comment(loaded.row.status(), created, mentioned) {
             return Ok(());
         }
         Err(
@@ -134,6 +133,11 @@ impl Service {
                 ),
         )
     }
+}
+
+/// Leads leave the work to the workers: they comment in review, on what they created, and where somebody mentioned them.
+fn lead_may_comment(status: Status, created: bool, mentioned: bool) -> bool {
+    status == Status::Review || created || mentioned
 }
 
 /// Writes a comment of the caller and answers it with the event that tells of it, which has the same id.
@@ -183,4 +187,28 @@ pub async fn insert(
     };
     let event = change.after(&comment).into_event(caller);
     Ok((comment, event))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leads_comment_in_review_on_what_they_created_and_when_mentioned() {
+        for status in Status::ALL {
+            for (created, mentioned, elsewhere) in [
+                (false, false, false),
+                (true, false, true),
+                (false, true, true),
+                (true, true, true),
+            ] {
+                assert_eq!(
+                    lead_may_comment(status, created, mentioned),
+                    elsewhere || status == Status::Review,
+                    "{} {created} {mentioned}",
+                    status.as_str()
+                );
+            }
+        }
+    }
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use chassis::{Caller, Change, Result, Tx, bus::Handler, identity::Signer};
-use proto::event::v1::Event;
+use chassis::{Caller, Change, Result, Tx, bus::Handler, identity::Signer, outbox::unpack};
+use proto::{agent::v1::Agent, event::v1::Event};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -14,6 +14,7 @@ use crate::{
 };
 
 /// Agents, gateways and organizations that are gone: their tasks go back, their webhooks tell the lead, their boards lose the gateway, or go too.
+/// An agent that moved to another board is gone from the one it left.
 pub struct Departures {
     signer: Signer,
     base_url: Arc<str>,
@@ -48,14 +49,27 @@ impl Handler for Departures {
             follows.extend(self.leave_boards(tx, &organizations, &gateways).await?);
         }
         if !agents.is_empty() {
-            follows.extend(self.return_tasks(tx, &agents).await?);
-            follows.extend(inbound::leave_agents(tx, &self.caller(), &self.base_url, &agents).await?);
+            follows.extend(self.leave_agents(tx, &agents, None).await?);
+        }
+        for (agent, board) in events.iter().filter_map(moved) {
+            follows.extend(self.leave_agents(tx, &[agent], Some(board)).await?);
         }
         if !follows.is_empty() {
             tx.record_events(&follows).await?;
         }
         Ok(())
     }
+}
+
+/// An agent that was moved to another board, with the board it left.
+fn moved(event: &Event) -> Option<(Uuid, Uuid)> {
+    if event.r#type != "agent.updated" {
+        return None;
+    }
+    let before = unpack::<Agent>(event.before.as_ref())?;
+    let after = unpack::<Agent>(event.after.as_ref())?;
+    let left = before.board_id.filter(|board| after.board_id.as_ref() != Some(board))?;
+    Some((Uuid::parse_str(&before.id).ok()?, Uuid::parse_str(&left).ok()?))
 }
 
 impl Departures {
@@ -113,15 +127,24 @@ impl Departures {
         Ok(events)
     }
 
+    /// What agents leave behind that are gone, from everywhere or from one board.
+    async fn leave_agents(&self, tx: &mut Tx, agents: &[Uuid], board: Option<Uuid>) -> Result<Vec<Event>> {
+        let mut events = self.return_tasks(tx, agents, board).await?;
+        events.extend(inbound::leave_agents(tx, &self.caller(), &self.base_url, agents, board).await?);
+        Ok(events)
+    }
+
     /// Tasks of agents that are gone: work in progress goes back to the inbox, everything else keeps its status; nobody has them.
-    async fn return_tasks(&self, tx: &mut Tx, agents: &[Uuid]) -> Result<Vec<Event>> {
+    async fn return_tasks(&self, tx: &mut Tx, agents: &[Uuid], board: Option<Uuid>) -> Result<Vec<Event>> {
         sqlx::query!(
-            "UPDATE board.tasks SET last_worker_id = NULL, revision = revision + 1 WHERE last_worker_id = ANY($1)",
-            agents
+            "UPDATE board.tasks SET last_worker_id = NULL, revision = revision + 1 \
+             WHERE last_worker_id = ANY($1) AND ($2::uuid IS NULL OR board_id = $2)",
+            agents,
+            board
         )
         .execute(&mut **tx)
         .await?;
-        let before = rows_of_agents(tx, agents).await?;
+        let before = rows_of_agents(tx, agents, board).await?;
         if before.is_empty() {
             return Ok(Vec::new());
         }
@@ -154,5 +177,40 @@ impl Departures {
             Some(change.before(&old.message()).after(&new.message()).into_event(&caller))
         });
         Ok(events.collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chassis::outbox::pack;
+
+    use super::*;
+
+    #[test]
+    fn an_agent_leaves_a_board_by_moving_to_another() {
+        let (id, one, other) = (Uuid::from_u128(1), Uuid::from_u128(2), Uuid::from_u128(3));
+        let agent = |board: Option<Uuid>| {
+            Some(pack(&Agent {
+                id: id.to_string(),
+                board_id: board.map(|board| board.to_string()),
+                ..Agent::default()
+            }))
+        };
+        for (kind, before, after, expected) in [
+            ("agent.updated", agent(Some(one)), agent(Some(other)), Some((id, one))),
+            ("agent.updated", agent(Some(one)), agent(None), Some((id, one))),
+            ("agent.updated", agent(Some(one)), agent(Some(one)), None),
+            ("agent.updated", agent(None), agent(Some(one)), None),
+            ("agent.updated", None, agent(Some(one)), None),
+            ("agent.created", agent(Some(one)), agent(Some(other)), None),
+        ] {
+            let event = Event {
+                r#type: kind.to_owned(),
+                before,
+                after,
+                ..Event::default()
+            };
+            assert_eq!(moved(&event), expected, "{event:?}");
+        }
     }
 }

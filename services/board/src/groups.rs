@@ -95,9 +95,12 @@ pub async fn check_reference(connection: &mut PgConnection, organization: Uuid, 
     )
     .fetch_optional(connection)
     .await?;
-    found
-        .map(|_| ())
-        .ok_or_else(|| Error::unprocessable("board_group_id is invalid"))
+    found.map(|_| ()).ok_or_else(|| {
+        Error::unprocessable("board_group_id is invalid").beside(
+            "remedy",
+            "List the board groups of the board's organization and use one of their ids, or null.",
+        )
+    })
 }
 
 /// The slug that was given, as it is; of the name when it is blank.
@@ -454,7 +457,90 @@ impl BoardGroupDirectoryService for Service {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use chassis::identity::Signer;
+    use proto::identity::v1::{BoardGrant, Principal};
+
     use super::*;
+
+    const ORGANIZATION: Uuid = Uuid::from_u128(1);
+    const BOARD: Uuid = Uuid::from_u128(2);
+    const OTHER: Uuid = Uuid::from_u128(3);
+
+    fn group() -> GroupRow {
+        GroupRow {
+            id: Uuid::from_u128(4),
+            organization_id: ORGANIZATION,
+            name: "Teams".into(),
+            slug: "teams".into(),
+            description: None,
+            created_at: OffsetDateTime::UNIX_EPOCH,
+            updated_at: OffsetDateTime::UNIX_EPOCH,
+        }
+    }
+
+    /// A person that acts in `active`, as a member of [`ORGANIZATION`] with flags for all boards or a grant of [`BOARD`].
+    fn person(active: Uuid, role: &str, (all_read, all_write): (bool, bool), grant: Option<bool>) -> Caller {
+        let grants = grant.map(|can_write| BoardGrant {
+            board_id: BOARD.to_string(),
+            can_read: true,
+            can_write,
+        });
+        let principal = Principal {
+            kind: PrincipalKind::User.into(),
+            organization_id: active.to_string(),
+            memberships: vec![Membership {
+                organization_id: ORGANIZATION.to_string(),
+                role: role.into(),
+                all_boards_read: all_read,
+                all_boards_write: all_write,
+                grants: grants.into_iter().collect(),
+                ..Membership::default()
+            }],
+            ..Principal::default()
+        };
+        Caller {
+            signed: Some(Signer::new(&[7; 32]).sign(principal, Duration::from_secs(60))),
+            request_id: "test".into(),
+            traceparent: "".into(),
+        }
+    }
+
+    #[test]
+    fn a_group_is_used_by_flag_by_a_board_of_it_or_empty_by_admins() {
+        let (none, reader, writer) = ((false, false), (true, false), (false, true));
+        // (role, flags, grant, boards of the group, may read, may write)
+        for (role, flags, grant, boards, read, write) in [
+            ("member", none, None, &[BOARD][..], false, false),
+            ("member", none, Some(false), &[BOARD], true, false),
+            ("member", none, Some(true), &[OTHER, BOARD], true, true),
+            ("member", none, Some(true), &[OTHER], false, false),
+            ("member", none, Some(true), &[], false, false),
+            ("member", reader, None, &[BOARD], true, false),
+            ("member", reader, None, &[], true, false),
+            ("member", writer, None, &[BOARD], true, true),
+            ("member", writer, None, &[], true, true),
+            ("admin", none, None, &[BOARD], false, false),
+            ("admin", none, None, &[], true, true),
+            ("owner", none, None, &[BOARD], false, false),
+            ("owner", none, None, &[], true, true),
+        ] {
+            let caller = person(ORGANIZATION, role, flags, grant);
+            let may = |write| may_use(&caller, &group(), boards, write).is_ok();
+            assert_eq!(
+                (may(false), may(true)),
+                (read, write),
+                "{role} {flags:?} {grant:?} {boards:?}"
+            );
+            // A group is used from its own organization.
+            let elsewhere = person(OTHER, role, flags, grant);
+            assert!(
+                may_use(&elsewhere, &group(), boards, false).is_err(),
+                "{role} {flags:?}"
+            );
+        }
+    }
 
     #[test]
     fn slugs_are_kept_or_made_of_the_name() {

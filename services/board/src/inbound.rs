@@ -122,11 +122,19 @@ async fn find(pool: &PgPool, board: Uuid, webhook: &str) -> Result<WebhookRow> {
         .ok_or_else(not_found)
 }
 
-/// Takes agents that are gone off the webhooks that told them, so that the lead is told from now on; answers the events that say so.
-pub async fn leave_agents(tx: &mut Tx, caller: &Caller, base_url: &str, agents: &[Uuid]) -> Result<Vec<Event>> {
+/// Takes agents that are gone, from everywhere or from one board, off the webhooks that told them, so that the lead is told from now on; answers
+/// the events that say so.
+pub async fn leave_agents(
+    tx: &mut Tx,
+    caller: &Caller,
+    base_url: &str,
+    agents: &[Uuid],
+    board: Option<Uuid>,
+) -> Result<Vec<Event>> {
     let rows = select_webhooks!(
-        "WHERE w.agent_id = ANY($1) ORDER BY w.id FOR NO KEY UPDATE OF w",
-        agents
+        "WHERE w.agent_id = ANY($1) AND ($2::uuid IS NULL OR w.board_id = $2) ORDER BY w.id FOR NO KEY UPDATE OF w",
+        agents,
+        board
     )
     .fetch_all(&mut **tx)
     .await?;
@@ -196,7 +204,12 @@ impl Service {
         if agents.iter().any(|known| known.id == agent) {
             return Ok(());
         }
-        Err(Error::unprocessable("agent_id must reference an agent on this board."))
+        Err(
+            Error::unprocessable("agent_id must reference an agent on this board.").beside(
+                "remedy",
+                "List the agents of the board and use one of their ids; null tells the board's lead.",
+            ),
+        )
     }
 
     /// The board of a webhook request, if the caller may read (or write) it.
@@ -312,7 +325,10 @@ impl Service {
         let board = boards::facts(self.store.pool(), uuid_of(&request.board_id)?).await?;
         let webhook = find(self.store.pool(), board.id, &request.webhook_id).await?;
         if !webhook.enabled {
-            return Err(Error::new(Kind::Gone, "Webhook is disabled."));
+            return Err(Error::new(Kind::Gone, "Webhook is disabled.").beside(
+                "remedy",
+                "Somebody who may write the board can enable the webhook again.",
+            ));
         }
         if request.body.len() > LARGEST {
             return Err(Error::new(

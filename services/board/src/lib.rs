@@ -23,6 +23,7 @@ mod consumers;
 mod directory;
 mod feed;
 mod fields;
+mod goals;
 mod groups;
 mod inbound;
 mod memory;
@@ -74,7 +75,12 @@ pub fn role(context: &Context) -> Result<Role> {
     };
     let departures = Consumer {
         name: "board.departures",
-        topics: &["agent.deleted", "gateway.deleted", "organization.deleted"],
+        topics: &[
+            "agent.deleted",
+            "agent.updated",
+            "gateway.deleted",
+            "organization.deleted",
+        ],
         store: store.clone(),
         handler: Arc::new(consumers::Departures::new(
             context.signer.clone(),

@@ -121,12 +121,11 @@ enum Told<'a> {
     Group(&'a str),
 }
 
-/// The name a chat shows for the caller.
+/// The name a chat shows for the caller: how a person wants to be called comes first.
 fn author(caller: &Caller) -> Result<&str> {
-    Ok(match caller.principal()?.name.trim() {
-        "" => "User",
-        name => name,
-    })
+    let principal = caller.principal()?;
+    let names = [principal.preferred_name.trim(), principal.name.trim()];
+    Ok(names.into_iter().find(|name| !name.is_empty()).unwrap_or("User"))
 }
 
 /// Writes an entry of a board, with the event that tells of it.
@@ -425,9 +424,12 @@ impl GroupMemoryService for Service {
         let request = request.into_inner();
         let board = boards::find(self.store.pool(), uuid_of(&request.board_id)?).await?;
         caller.may_write_board(board.organization(), board.id())?;
-        let group = board
-            .group()
-            .ok_or_else(|| Error::unprocessable("Board is not in a board group"))?;
+        let group = board.group().ok_or_else(|| {
+            Error::unprocessable("Board is not in a board group").beside(
+                "remedy",
+                "Put the board into a group with board_group_id first, or write into the board's own memory.",
+            )
+        })?;
         let told = Told::Group(author(&caller)?);
         let entry = Entry::new(group, &request.content, request.tags, request.source, told)?;
         let memory = self.insert_group_entry(&caller, board.organization(), Some(board.id()), entry);

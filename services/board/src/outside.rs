@@ -193,7 +193,10 @@ impl Outside {
             .map_err(Error::from)
         {
             Ok(_) => Ok(()),
-            Err(error) if error.kind() == Kind::NotFound => Err(Error::unprocessable("gateway_id is invalid")),
+            Err(error) if error.kind() == Kind::NotFound => Err(Error::unprocessable("gateway_id is invalid").beside(
+                "remedy",
+                "List the gateways of the board's organization and use one of their ids.",
+            )),
             Err(error) => Err(error),
         }
     }

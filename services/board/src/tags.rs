@@ -133,6 +133,7 @@ fn named(name: &str) -> Result<String> {
 fn taken(error: sqlx::Error) -> Error {
     if violates(&error, "tags_organization_slug_key") {
         Error::conflict("Tag slug already exists in this organization.")
+            .beside("remedy", "Use the tag that has the slug, or send another name or slug.")
     } else {
         error.into()
     }

@@ -4,15 +4,18 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chassis::{
-    Result, Store, Tx,
+    Caller, Change, Result, Store, Tx,
     bus::{Consumer, Handler},
     outbox::unpack,
 };
 use proto::{
     board::v1::{BoardOnboarding, OnboardingUserProfile},
     event::v1::Event,
+    org::v1::User,
 };
 use uuid::Uuid;
+
+use crate::users::UserRow;
 
 /// Rights on a board end with the board.
 pub fn board_deletions(store: &Store) -> Consumer {
@@ -55,26 +58,74 @@ struct Introductions;
 #[async_trait]
 impl Handler for Introductions {
     async fn handle(&self, tx: &mut Tx, events: &[Event]) -> Result<()> {
+        let mut follows = Vec::new();
         for event in events {
-            let (Some(user), Some(profile)) = (person(event), profile(event)) else {
-                continue;
-            };
-            sqlx::query!(
-                "UPDATE org.users SET preferred_name = coalesce($2, preferred_name), pronouns = coalesce($3, pronouns), \
-                   timezone = coalesce($4, timezone), notes = coalesce($5, notes), context = coalesce($6, context), updated_at = now() \
-                 WHERE id = $1",
-                user,
-                profile.preferred_name,
-                profile.pronouns,
-                profile.timezone,
-                profile.notes,
-                profile.context
-            )
-            .execute(&mut **tx)
-            .await?;
+            if let (Some(user), Some(profile)) = (person(event), profile(event)) {
+                follows.extend(introduce(tx, event, user, profile).await?);
+            }
+        }
+        if !follows.is_empty() {
+            tx.record_events(&follows).await?;
         }
         Ok(())
     }
+}
+
+/// Takes over what a person told of itself. The event that tells of it is the person's, in the request that confirmed the onboarding; none when
+/// nothing is new, or the person is gone.
+async fn introduce(tx: &mut Tx, event: &Event, id: Uuid, told: OnboardingUserProfile) -> Result<Option<Event>> {
+    let before = sqlx::query_as!(
+        UserRow,
+        "SELECT id, subject, email, name, preferred_name, pronouns, timezone, notes, context FROM org.users WHERE id = $1 FOR UPDATE",
+        id
+    )
+    .fetch_optional(&mut **tx)
+    .await?
+    .map(User::from);
+    let (Some(before), Ok(organization)) = (before, Uuid::parse_str(&event.organization_id)) else {
+        return Ok(None);
+    };
+    let mut after = before.clone();
+    for (field, given) in [
+        (&mut after.preferred_name, told.preferred_name),
+        (&mut after.pronouns, told.pronouns),
+        (&mut after.timezone, told.timezone),
+        (&mut after.notes, told.notes),
+        (&mut after.context, told.context),
+    ] {
+        if given.is_some() {
+            *field = given;
+        }
+    }
+    if after == before {
+        return Ok(None);
+    }
+    sqlx::query!(
+        "UPDATE org.users SET name = $2, preferred_name = $3, pronouns = $4, timezone = $5, notes = $6, context = $7, updated_at = now() \
+             WHERE id = $1",
+        id,
+        after.name,
+        after.preferred_name,
+        after.pronouns,
+        after.timezone,
+        after.notes,
+        after.context
+    )
+    .execute(&mut **tx)
+    .await?;
+    let request = Caller {
+        signed: None,
+        request_id: event.request_id.as_str().into(),
+        traceparent: event.traceparent.as_str().into(),
+    };
+    let change = Change::new("user.updated", organization)
+        .message("Profile updated from an onboarding.")
+        .before(&before)
+        .after(&after);
+    Ok(Some(Event {
+        actor: event.actor.clone(),
+        ..change.into_event(&request)
+    }))
 }
 
 fn person(event: &Event) -> Option<Uuid> {

@@ -48,6 +48,7 @@ struct Person {
     id: Uuid,
     email: Option<String>,
     name: Option<String>,
+    preferred_name: Option<String>,
     active_organization_id: Option<Uuid>,
     memberships: Json<Vec<Held>>,
 }
@@ -68,6 +69,7 @@ impl Person {
             name: rules::display_name(self.name.as_deref(), self.email.as_deref(), subject).to_owned(),
             organization_id: self.active_organization_id.map(|id| id.to_string()).unwrap_or_default(),
             memberships: self.memberships.0.into_iter().map(Membership::from).collect(),
+            preferred_name: self.preferred_name.unwrap_or_default(),
             ..Principal::default()
         }
     }
@@ -280,7 +282,7 @@ pub async fn principal(executor: impl PgExecutor<'_>, subject: &str) -> Result<O
 async fn person(executor: impl PgExecutor<'_>, subject: &str) -> Result<Option<Person>> {
     Ok(sqlx::query_as!(
         Person,
-        r#"SELECT u.id, u.email, u.name, u.active_organization_id,
+        r#"SELECT u.id, u.email, u.name, u.preferred_name, u.active_organization_id,
                   COALESCE((
                       SELECT jsonb_agg(jsonb_build_object(
                           'organization_id', m.organization_id, 'member_id', m.id, 'role', m.role,

@@ -373,7 +373,7 @@ pub async fn verify(store: &Store, key: &str) -> Result<VerifyApiKeyResponse> {
         .ok_or_else(refused)?;
     let row = sqlx::query!(
         r#"SELECT k.id, k.secret_hash, k.scope, k.role AS highest, k.board_ids, k.expires_at, u.id AS user_id, u.name, u.email, u.subject,
-                  m.id AS member_id, m.organization_id, m.role, m.all_boards_read, m.all_boards_write,
+                  u.preferred_name, m.id AS member_id, m.organization_id, m.role, m.all_boards_read, m.all_boards_write,
                   COALESCE((SELECT jsonb_agg(jsonb_build_object('board_id', g.board_id, 'can_read', g.can_read, 'can_write', g.can_write)
                                              ORDER BY g.board_id)
                             FROM org.board_grants g WHERE g.member_id = m.id), '[]') AS "grants!: Json<Vec<Granted>>",
@@ -412,6 +412,7 @@ pub async fn verify(store: &Store, key: &str) -> Result<VerifyApiKeyResponse> {
             memberships: vec![rights.cut(membership)],
             api_key_id: row.id.to_string(),
             read_only: !rights.write,
+            preferred_name: row.preferred_name.unwrap_or_default(),
             ..Principal::default()
         }),
         expires_at: row.expires_at.map(timestamp),

@@ -131,7 +131,10 @@ async fn find(connection: &mut PgConnection, caller: &Caller, id: &str) -> Resul
 
 fn taken(error: sqlx::Error) -> Error {
     if violates(&error, "custom_fields_organization_key") {
-        Error::conflict("Field key already exists in this organization.")
+        Error::conflict("Field key already exists in this organization.").beside(
+            "remedy",
+            "Bind the field that has the key to the boards, or send another field_key.",
+        )
     } else {
         error.into()
     }
@@ -318,7 +321,10 @@ impl CustomFieldService for Service {
             .await
             .map_err(|error| {
                 if violates(&error, "task_custom_field_values_field_fkey") {
-                    Error::conflict("Cannot delete a custom field definition while task values exist.")
+                    Error::conflict("Cannot delete a custom field definition while task values exist.").beside(
+                        "remedy",
+                        "Set the field to null on the tasks that have a value first, also on boards that no longer show it.",
+                    )
                 } else {
                     error.into()
                 }

@@ -242,16 +242,23 @@ pub enum Refusal {
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::Unknown(keys) => {
-                Error::unprocessable("Unknown custom field keys for this board.").with("unknown_field_keys", keys)
-            }
+            Refusal::Unknown(keys) => Error::unprocessable("Unknown custom field keys for this board.")
+                .with("unknown_field_keys", keys)
+                .beside("rule", "custom_field_unknown")
+                .beside("remedy", "Use keys of custom fields that are bound to the board."),
             Refusal::Invalid { key, kind, reason } => Error::unprocessable("Invalid custom field value.")
                 .with("field_key", key)
                 .with("field_type", kind.as_str())
-                .with("reason", reason),
-            Refusal::Missing(keys) => {
-                Error::unprocessable("Required custom fields must have values.").with("missing_field_keys", keys)
-            }
+                .with("reason", reason)
+                .beside("rule", "custom_field_value")
+                .beside(
+                    "remedy",
+                    "Send a value that fits the field's type and pattern, or null to take it away.",
+                ),
+            Refusal::Missing(keys) => Error::unprocessable("Required custom fields must have values.")
+                .with("missing_field_keys", keys)
+                .beside("rule", "custom_field_required")
+                .beside("remedy", "Send values of the missing fields in custom_field_values."),
         }
     }
 }

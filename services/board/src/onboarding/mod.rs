@@ -357,9 +357,10 @@ impl Service {
             .gateway()
             .is_none_or(|gateway| gateway.to_string() != agent.gateway_id)
         {
-            return Err(Error::denied(
-                "Only the dedicated gateway agent may call this endpoint.",
-            ));
+            return Err(
+                Error::denied("Only the dedicated gateway agent may call this endpoint.")
+                    .beside("remedy", "Leave it to the main agent of the board's gateway."),
+            );
         }
         let what = rules::said(request)?;
         let mut tx = self.store.begin().await?;

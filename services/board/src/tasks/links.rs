@@ -28,7 +28,9 @@ pub async fn check_dependencies(
         return Ok(Vec::new());
     }
     if task.is_some_and(|task| dependencies.contains(&task)) {
-        return Err(Error::unprocessable("Task cannot depend on itself."));
+        return Err(Error::unprocessable("Task cannot depend on itself.")
+            .beside("rule", "dependency_itself")
+            .beside("remedy", "Leave the task's own id out of depends_on_task_ids."));
     }
     let found = sqlx::query!(
         "SELECT id, status FROM board.tasks WHERE board_id = $1 AND id = ANY($2) ORDER BY id FOR SHARE",
@@ -42,7 +44,12 @@ pub async fn check_dependencies(
     if !missing.is_empty() {
         return Err(
             Error::not_found("One or more dependency tasks were not found on this board.")
-                .with("missing_task_ids", strings(&missing)),
+                .with("missing_task_ids", strings(&missing))
+                .beside("rule", "dependency_unknown")
+                .beside(
+                    "remedy",
+                    "List the tasks of the board and use their ids in depends_on_task_ids.",
+                ),
         );
     }
     if let Some(task) = task {
@@ -63,6 +70,11 @@ pub async fn check_dependencies(
             return Err(Error::new(
                 Kind::Conflict,
                 "Dependency cycle detected. Remove the cycle before saving.",
+            )
+            .beside("rule", "dependency_cycle")
+            .beside(
+                "remedy",
+                "Leave those tasks out of depends_on_task_ids that wait for this one themselves, directly or through others.",
             ));
         }
     }
@@ -130,7 +142,12 @@ pub async fn check_tags(connection: &mut PgConnection, organization: Uuid, ids: 
         Ok(tags)
     } else {
         Err(Error::not_found("One or more tags do not exist in this organization.")
-            .with("missing_tag_ids", strings(&missing)))
+            .with("missing_tag_ids", strings(&missing))
+            .beside("rule", "tag_unknown")
+            .beside(
+                "remedy",
+                "List the tags of the organization and use their ids in tag_ids.",
+            ))
     }
 }
 

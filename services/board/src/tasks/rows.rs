@@ -278,12 +278,18 @@ pub async fn rows_by_id(connection: &mut PgConnection, ids: &[Uuid]) -> Result<V
     with_links(connection, rows).await
 }
 
-/// Tasks assigned to one of these agents, by board, locked.
-pub async fn rows_of_agents(connection: &mut PgConnection, agents: &[Uuid]) -> Result<Vec<TaskRow>> {
+/// Tasks assigned to one of these agents, everywhere or on one board, by board, locked.
+pub async fn rows_of_agents(
+    connection: &mut PgConnection,
+    agents: &[Uuid],
+    board: Option<Uuid>,
+) -> Result<Vec<TaskRow>> {
     let rows = select_tasks!(
-        ["(SELECT s.* FROM board.tasks s WHERE s.assigned_agent_id = ANY($1) ORDER BY s.id FOR NO KEY UPDATE)"],
+        ["(SELECT s.* FROM board.tasks s WHERE s.assigned_agent_id = ANY($1) AND ($2::uuid IS NULL OR s.board_id = $2) \
+            ORDER BY s.id FOR NO KEY UPDATE)"],
         "ORDER BY t.board_id, t.id",
-        agents
+        agents,
+        board
     )
     .fetch_all(&mut *connection)
     .await?;

@@ -1,9 +1,13 @@
 //! Groups of boards, memory, chat and snapshots, as people and agents use them.
 
+use proto::board::v1::{
+    GetBoardGroupRequest, ListBoardGroupsRequest, board_group_service_client::BoardGroupServiceClient,
+};
 use serde_json::{Value, json};
 use testkit::gateway::{FakeGateway, Options, Release};
 
 use crate::{
+    board::Office,
     harness::{Harness, eventually, id},
     path::{self, team},
 };
@@ -423,4 +427,64 @@ async fn a_snapshot_has_the_whole_board() {
         .expect(200);
     assert_eq!(by_agent["tasks"], seen["tasks"]);
     mc.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_list_of_groups_has_what_its_reader_may_read() {
+    let office = Office::open().await;
+    let person = &office.person;
+    let mut groups = Vec::new();
+    for name in ["Empty", "Full"] {
+        let group = person
+            .post("/api/v1/board-groups", json!({"name": name, "slug": ""}))
+            .await
+            .expect(200);
+        groups.push((name, id(&group)));
+    }
+    let board = office.board("Board", json!({"board_group_id": groups[1].1})).await;
+    for (role, grants, expected) in [
+        ("admin", vec![], vec!["Empty"]),
+        ("admin", vec![(board.as_str(), false)], vec!["Empty", "Full"]),
+        ("member", vec![], vec![]),
+        ("member", vec![(board.as_str(), false)], vec!["Full"]),
+    ] {
+        let caller = office.member(&office.organization, role, &grants);
+        let mut door = BoardGroupServiceClient::new(office.door(&caller));
+        let listed = door
+            .list_board_groups(ListBoardGroupsRequest::default())
+            .await
+            .expect("a list")
+            .into_inner();
+        let names: Vec<&str> = listed.items.iter().map(|group| group.name.as_str()).collect();
+        assert_eq!(names, expected, "{role} {grants:?}");
+        assert_eq!(
+            usize::try_from(listed.total).ok(),
+            Some(expected.len()),
+            "{role} {grants:?}"
+        );
+        for (name, group) in &groups {
+            let request = GetBoardGroupRequest {
+                group_id: group.clone(),
+            };
+            let read = door.get_board_group(request).await;
+            assert_eq!(read.is_ok(), expected.contains(name), "{role} {grants:?} {name}");
+        }
+    }
+
+    // Chats show how a person wants to be called.
+    person
+        .patch("/api/v1/users/me", json!({"preferred_name": "Lo"}))
+        .await
+        .expect(200);
+    for url in [
+        format!("/api/v1/boards/{board}/memory"),
+        format!("/api/v1/board-groups/{}/memory", groups[1].1),
+    ] {
+        let said = person
+            .post(&url, json!({"content": "Good morning", "tags": ["chat"]}))
+            .await
+            .expect(200);
+        assert_eq!(said["source"], "Lo", "{url}");
+    }
+    office.mc.stop().await;
 }

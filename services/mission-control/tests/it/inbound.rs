@@ -1,11 +1,13 @@
 //! Inbound webhooks: what a stranger sends is checked, kept, and told to an agent.
 
+use chassis::Change;
 use hmac::{Hmac, KeyInit, Mac};
 use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::gateway::{FakeGateway, Options, Release};
 
 use crate::{
+    board::Office,
     harness::{Harness, Rest, eventually, id},
     path::team,
 };
@@ -213,4 +215,56 @@ async fn what_arrives_is_kept_and_told() {
         .await
         .expect(404);
     mc.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn anything_may_arrive_and_agents_may_go() {
+    let office = Office::open().await;
+    let (person, stranger) = (&office.person, office.mc.nobody());
+    let board = office.board("Board", json!({})).await;
+    let ann = office.worker(&board, "Ann").await;
+    let hooks = format!("/api/v1/boards/{board}/webhooks");
+    let hook = person
+        .post(&hooks, json!({"description": "Triage", "agent_id": ann.id}))
+        .await
+        .expect(200);
+    let url = format!("{hooks}/{}", id(&hook));
+
+    // What no text of the database takes is kept as JSON has it, and shown as what stands for the unreadable.
+    for (body, kept) in [
+        (&b"a\0b"[..], json!("a\u{0}b")),
+        (&b"\xff\xfe"[..], json!("\u{fffd}\u{fffd}")),
+        (&br#"{"a": "\u0000"}"#[..], json!({"a": "\u{0}"})),
+    ] {
+        let sent = stranger
+            .request(Method::POST, &url)
+            .header("content-type", "application/octet-stream")
+            .body(body);
+        let payload = Rest::answer(sent).await.expect(202)["payload_id"]
+            .as_str()
+            .expect("an id")
+            .to_owned();
+        let read = person.get(&format!("{url}/payloads/{payload}")).await.expect(200);
+        assert_eq!(read["payload"], kept);
+    }
+    let memory = person.get(&format!("/api/v1/boards/{board}/memory")).await.expect(200);
+    let oldest = memory["items"][2]["content"].as_str().expect("a text");
+    assert!(oldest.contains("\na\u{fffd}b\n"), "{oldest}");
+
+    // A webhook that told an agent tells the lead once the agent is gone, and says so.
+    let organization = office.organization.parse().expect("an id");
+    let gone = Change::new("agent.deleted", organization).agent(Some(ann.id.parse().expect("an id")));
+    office.happened(gone).await;
+    assert_eq!(person.get(&url).await.expect(200)["agent_id"], Value::Null);
+    let log = format!("/api/v1/activity?board_id={board}&event_types=board_webhook.updated&with_changes=true");
+    let told = eventually("telling of the webhook", || async {
+        person.get(&log).await.expect(200)["items"].get(0).cloned()
+    })
+    .await;
+    assert_eq!(
+        (&told["before"]["agent_id"], &told["after"]["agent_id"]),
+        (&json!(ann.id), &Value::Null),
+        "{told:#}"
+    );
+    office.mc.stop().await;
 }

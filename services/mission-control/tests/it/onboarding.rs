@@ -1,5 +1,6 @@
 //! Onboarding of boards: a person and the gateway's main agent, with a gateway that hears what is said.
 
+use chassis::Change;
 use proto::{
     board::v1::{OnboardingOption, UpdateOnboardingRequest, onboarding_service_client::OnboardingServiceClient},
     identity::v1::{Principal, PrincipalKind},
@@ -198,6 +199,15 @@ async fn an_interview_leads_to_a_goal_a_profile_and_a_lead() {
         (me["preferred_name"] == "Sam" && me["timezone"] == "Europe/Berlin").then_some(())
     })
     .await;
+    let told = eventually("telling of the profile", || async {
+        let log = person
+            .get("/api/v1/activity?event_types=user.updated")
+            .await
+            .expect(200);
+        log["items"].get(0).cloned()
+    })
+    .await;
+    assert_eq!(told["message"], "Profile updated from an onboarding.", "{told:#}");
 
     // Confirming twice is no harm; talking after it is over is.
     person.post(&format!("{url}/confirm"), goal).await.expect(200);
@@ -218,5 +228,67 @@ async fn an_interview_leads_to_a_goal_a_profile_and_a_lead() {
     // Sessions end with their board.
     person.delete(&format!("/api/v1/boards/{board}")).await.expect(200);
     person.get(&url).await.expect(404);
+    office.mc.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_the_outcome_of_the_last_message_counts() {
+    let office = Office::open().await;
+    let person = &office.person;
+    // Nothing listens there: what is said waits.
+    let away = person
+        .post(
+            "/api/v1/gateways",
+            json!({"name": "Away", "url": "ws://127.0.0.1:1", "workspace_root": "~/.openclaw"}),
+        )
+        .await
+        .expect(200);
+    let board = office.board("Alpha", json!({"gateway_id": away["id"]})).await;
+    let url = format!("/api/v1/boards/{board}/onboarding");
+    eventually("starting", || async {
+        let answer = person.post(&format!("{url}/start"), json!({})).await;
+        (answer.status == 200).then_some(())
+    })
+    .await;
+    let answered = person
+        .post(&format!("{url}/answer"), json!({"answer": "A book"}))
+        .await
+        .expect(200);
+    assert_eq!(answered["delivery"], "queued");
+    // What was asked, the last first.
+    let asked = eventually("logging what was asked", || async {
+        let log = person
+            .get(&format!(
+                "/api/v1/activity?board_id={board}&event_types=onboarding.asked"
+            ))
+            .await
+            .expect(200);
+        (log["total"] == json!(2)).then(|| [id(&log["items"][0]), id(&log["items"][1])])
+    })
+    .await;
+    let told = async |kind: &str, operation: &str, text: &str| {
+        let change = Change::new(kind, office.organization.parse().unwrap())
+            .board(board.parse().unwrap())
+            .operation(operation.parse().unwrap())
+            .message(text);
+        office.happened(change).await;
+        person.get(&url).await.expect(200)
+    };
+
+    let first = told("onboarding.dispatched", &asked[1], "").await;
+    assert_eq!(first["delivery"], "queued", "the answer is not sent yet");
+    let last = told("onboarding.dispatch_failed", &asked[0], "The gateway is away.").await;
+    assert_eq!(
+        (&last["delivery"], &last["delivery_error"]),
+        (&json!("failed"), &json!("The gateway is away."))
+    );
+    // Sent again, it is another message: what became of the one before says nothing of it.
+    let again = person.post(&format!("{url}/start"), json!({})).await.expect(200);
+    assert_eq!(
+        (&again["delivery"], &again["delivery_error"]),
+        (&json!("queued"), &Value::Null)
+    );
+    let late = told("onboarding.dispatched", &asked[0], "").await;
+    assert_eq!(late["delivery"], "queued");
     office.mc.stop().await;
 }

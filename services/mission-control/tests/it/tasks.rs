@@ -204,6 +204,19 @@ async fn dependencies_hold_tasks_back_and_let_them_go() {
         .await
         .expect(404);
 
+    for (links, status, rule) in [
+        (&a["id"], 422, "dependency_itself"),
+        (&b["id"], 409, "dependency_cycle"),
+        (&foreign["id"], 404, "dependency_unknown"),
+    ] {
+        let refused = person
+            .patch(&a_url, json!({"depends_on_task_ids": [links]}))
+            .await
+            .expect(status);
+        assert_eq!(refused["rule"], rule);
+        assert!(refused["remedy"].is_string(), "{refused:#}");
+    }
+
     // A blocked task does not move; everything else about it can change, and nothing is reset in silence.
     for body in [
         json!({"status": "in_progress"}),
