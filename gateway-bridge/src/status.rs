@@ -93,10 +93,19 @@ async fn by_address(gateways: &Gateways, request: &Request<GetGatewaysStatusRequ
         device_token: None,
         tls: tls_policy(print, insecure.unwrap_or_default())?,
     };
-    let gateway = Gateway::start(target, SessionOptions::default());
-    let sessions = sessions(&gateway).await;
-    gateway.session().stop(Duration::ZERO).await;
+    let brief = Brief(Gateway::start(target, SessionOptions::default()));
+    let sessions = sessions(&brief.0).await;
+    brief.0.session().stop(Duration::ZERO).await;
     Ok(Where::Here(answer(url.to_string(), stored, sessions)))
+}
+
+/// A session for one look. It ends with the look, also when whoever asked is gone before the answer: nobody else would end it.
+struct Brief(Gateway);
+
+impl Drop for Brief {
+    fn drop(&mut self) {
+        self.0.session().cancel();
+    }
 }
 
 async fn sessions(gateway: &Gateway) -> Result<Vec<SessionInfo>, String> {

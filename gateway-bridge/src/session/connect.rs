@@ -80,6 +80,8 @@ const UPGRADE_DEADLINE: Duration = Duration::from_secs(10);
 const CHALLENGE_DEADLINE: Duration = Duration::from_secs(10);
 const CONNECT_DEADLINE: Duration = Duration::from_secs(20);
 const PROFILE_DEADLINE: Duration = Duration::from_secs(15);
+/// Pauses between ticks that can be meant: silence is measured in them.
+const TICKS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(10));
 /// Largest message that we accept: above the gateway's own limit, so that it decides.
 const MAX_INCOMING: usize = 64 << 20;
 
@@ -309,7 +311,8 @@ impl Hello {
             device_token,
             // Releases that keep silent about the limit get the smallest one ever seen.
             max_payload: wire.policy.max_payload.unwrap_or(512 << 10),
-            tick_interval: Duration::from_millis(wire.policy.tick_interval_ms.unwrap_or(30_000)),
+            tick_interval: Duration::from_millis(wire.policy.tick_interval_ms.unwrap_or(30_000))
+                .clamp(TICKS.0, TICKS.1),
             has_channels: channels.is_some_and(|c| !c.is_empty()),
         })
     }

@@ -7,6 +7,9 @@ use std::{fmt, time::Duration};
 
 use super::frame::ErrorBody;
 
+/// Longest wait that a gateway can ask for: locked out addresses are let in again after five minutes.
+const LONGEST_WAIT: Duration = Duration::from_mins(10);
+
 /// When to try again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry {
@@ -259,7 +262,7 @@ impl Failure {
         if failure.retry == Retry::Backoff
             && let Some(wait) = error.retry_after_ms
         {
-            failure.retry = Retry::After(Duration::from_millis(wait));
+            failure.retry = Retry::After(Duration::from_millis(wait).min(LONGEST_WAIT));
         }
         failure
     }
@@ -606,6 +609,10 @@ mod tests {
             (failure.kind, failure.retry),
             (Kind::RateLimited, Retry::After(Duration::from_millis(34_085)))
         );
+        // A pause that no clock can count to is not waited for.
+        let absurd = classified(json!({"code": "UNAVAILABLE", "retryAfterMs": u64::MAX,
+            "message": "rate limit exceeded for config.patch"}));
+        assert_eq!(absurd.retry, Retry::After(LONGEST_WAIT));
     }
 
     #[test]

@@ -258,6 +258,11 @@ impl Session {
         }
     }
 
+    /// Ends the session without waiting for its end.
+    pub fn cancel(&self) {
+        self.inner.stop.cancel();
+    }
+
     /// Ends the session: requests in flight get until `grace` to finish.
     pub async fn stop(&self, grace: Duration) {
         let live = self.inner.live.borrow().clone();

@@ -304,8 +304,14 @@ impl AgentService for Agents {
     async fn delete_agent(&self, request: Request<DeleteAgentRequest>) -> Result<Response<OkReply>, Status> {
         let caller = Caller::of(&request)?;
         let row = writable(&self.app, &caller, &request.get_ref().agent_id).await?;
-        IfMatch::of(&request).check(&row.etag())?;
         let mut tx = self.app.store.begin().await?;
+        // Locked, so that what is checked is what is deleted.
+        let row = agents!("SELECT", "FROM agent.agents AS a WHERE a.id = $1 FOR UPDATE", row.id)
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(Error::from)?
+            .ok_or_else(unknown)?;
+        IfMatch::of(&request).check(&row.etag())?;
         change::mark_deleting(&self.app, &mut tx, &caller, &[row.id]).await?;
         tx.commit().await?;
         self.app.known.forget(row.id);

@@ -101,6 +101,15 @@ pub async fn update(app: &App, caller: &Caller, request: UpdateAgentRequest, if_
     let mut tx = app.store.begin().await?;
     if after.gateway_id != before.gateway_id {
         leave_behind(&mut tx, &before).await?;
+        // What waits to be told follows.
+        let moving = [before.id];
+        sqlx::query!(
+            "UPDATE agent.messages SET gateway_id = $2 WHERE agent_id = ANY($1) AND state = 'waiting'",
+            &moving[..],
+            after.gateway_id
+        )
+        .execute(&mut *tx)
+        .await?;
     }
     let row = agents!(
         "UPDATE agent.agents AS a SET name = $2, board_id = $3, gateway_id = $4, heartbeat_config = $5, heartbeat_seconds = $6, \

@@ -192,7 +192,7 @@ impl Places {
         }
         let rows = agents!(
             "SELECT",
-            "FROM agent.agents AS a WHERE a.board_id = $1 AND a.deleting_at IS NULL FOR UPDATE",
+            "FROM agent.agents AS a WHERE a.board_id = $1 AND a.deleting_at IS NULL ORDER BY a.id FOR UPDATE",
             id
         )
         .fetch_all(&mut **tx)
@@ -212,15 +212,36 @@ impl Places {
             ..Wishes::default()
         }
         .json();
-        sqlx::query!(
-            "UPDATE agent.agents SET gateway_id = $2, applied_digest = NULL, wishes = wishes || $3, updated_at = now() WHERE id = ANY($1)",
+        // A name that is taken there is told apart by the end of the agent's id: nobody is here who could choose another one.
+        let moved = agents!(
+            "UPDATE agent.agents AS a SET gateway_id = $2, applied_digest = NULL, wishes = a.wishes || $3, updated_at = now(), \
+                 name = CASE WHEN EXISTS (SELECT 1 FROM agent.agents AS o WHERE o.gateway_id = $2 AND o.board_id IS NOT NULL \
+                         AND o.deleting_at IS NULL AND o.id <> ALL($1) AND lower(o.name) = lower(a.name)) \
+                     THEN left(a.name, 190) || ' ' || right(a.id::text, 6) ELSE a.name END \
+             WHERE a.id = ANY($1) RETURNING",
+            "",
             &ids,
             gateway,
             wishes
         )
-        .execute(&mut **tx)
+        .fetch_all(&mut **tx)
         .await
         .map_err(conflict)?;
+        let mut told = Vec::new();
+        for old in rows.iter().filter(|row| row.gateway_id != gateway) {
+            let Some(now) = moved.iter().find(|row| row.id == old.id) else {
+                continue;
+            };
+            let caller = self.app.itself(now.organization_id);
+            let moves = change("agent.updated", now)
+                .message(format!("Agent {} moves to another gateway with its board.", now.name))
+                .before(&old.to_proto())
+                .after(&now.to_proto());
+            told.push(moves.into_event(&caller));
+        }
+        if !told.is_empty() {
+            tx.record_events(&told).await?;
+        }
         sqlx::query!(
             "UPDATE agent.messages SET gateway_id = $2 WHERE agent_id = ANY($1) AND state = 'waiting'",
             &ids,
@@ -282,7 +303,8 @@ async fn connection_changed(tx: &mut Tx, event: &Event) -> Result<()> {
     .json();
     // Spread over a second, so that a gateway that just started is not met by all of them at once.
     sqlx::query!(
-        "UPDATE agent.agents SET wishes = wishes || $2, next_attempt_at = now() + random() * interval '1 second', attempts = 0 WHERE gateway_id = $1",
+        "UPDATE agent.agents SET wishes = wishes || $2, next_attempt_at = now() + random() * interval '1 second', attempts = 0 \
+         WHERE id IN (SELECT id FROM agent.agents WHERE gateway_id = $1 ORDER BY id FOR UPDATE)",
         gateway,
         verify
     )
@@ -301,7 +323,8 @@ async fn connection_changed(tx: &mut Tx, event: &Event) -> Result<()> {
 async fn reconnected(tx: &mut Tx, event: &Event) -> Result<()> {
     let gateway = uuid_of(&event.gateway_id)?;
     sqlx::query!(
-        "UPDATE agent.agents SET next_attempt_at = now() + random() * interval '1 second' WHERE gateway_id = $1 AND attempts > 0",
+        "UPDATE agent.agents SET next_attempt_at = now() + random() * interval '1 second' \
+         WHERE id IN (SELECT id FROM agent.agents WHERE gateway_id = $1 AND attempts > 0 ORDER BY id FOR UPDATE)",
         gateway
     )
     .execute(&mut **tx)

@@ -80,9 +80,18 @@ fn text_of(field: &str, given: &str) -> Result<String> {
 }
 
 impl Coordination {
-    async fn send(&self, letters: &[Letter]) -> Result<()> {
+    /// Queues a message and tells who asked for it: that it was sent is told by the sender, later. What it says is part of no record.
+    async fn send(&self, caller: &Caller, letter: &Letter, kind: &str, sentence: String) -> Result<()> {
+        let mut told = Change::new(kind, letter.organization)
+            .agent(Some(letter.agent))
+            .gateway(letter.gateway)
+            .message(sentence);
+        if let Some(board) = letter.board {
+            told = told.board(board);
+        }
         let mut tx = self.app.store.begin().await?;
-        queue(&mut tx, letters).await?;
+        queue(&mut tx, std::slice::from_ref(letter)).await?;
+        tx.record(caller, told).await?;
         tx.commit().await?;
         self.app.mail.notify_one();
         Ok(())
@@ -128,7 +137,8 @@ impl Coordination {
             failed: Some(("agent.nudge.failed", format!("Nudge to {} failed:", row.name))),
         };
         let letter = letter(caller, &row, note);
-        self.send(std::slice::from_ref(&letter)).await?;
+        let sentence = format!("Nudge to {} asked for.", row.name);
+        self.send(caller, &letter, "agent.nudge.requested", sentence).await?;
         Ok(NudgeAgentResponse {
             ok: true,
             operation_id: letter.id.to_string(),
@@ -218,7 +228,9 @@ impl Coordination {
             )),
         };
         let letter = letter(caller, &main, note);
-        self.send(std::slice::from_ref(&letter)).await?;
+        let sentence = format!("Question for a person asked for board {}.", board.name);
+        self.send(caller, &letter, "gateway.lead.ask_user.requested", sentence)
+            .await?;
         Ok(AskUserResponse {
             ok: true,
             board_id: board.id,
@@ -236,15 +248,19 @@ impl Coordination {
         }
     }
 
-    /// A message for the lead of a board, which is made when there is none.
+    /// A message for the lead of a board: the one that is known, or one that is looked for, and made when there is none.
     async fn to_lead(
         &self,
         caller: &Caller,
         board: &Board,
+        known: Option<AgentRow>,
         message: &LeadMessage<'_>,
     ) -> Result<(Letter, AgentRow, bool)> {
         let board_id = uuid_of(&board.id)?;
-        let (lead, created) = leads::ensure(&self.app, caller, board_id, "", None).await?;
+        let (lead, created) = match known {
+            Some(lead) => (lead, false),
+            None => leads::ensure(&self.app, caller, board_id, "", None).await?,
+        };
         let from = caller.actor().name;
         let text = requests::to_lead(message.kind, &self.place(board), &from, message.content, &message.reply);
         let note = Note {
@@ -287,8 +303,10 @@ impl Coordination {
             },
             told: true,
         };
-        let (letter, lead, created) = self.to_lead(caller, &board, &message).await?;
-        self.send(std::slice::from_ref(&letter)).await?;
+        let (letter, lead, created) = self.to_lead(caller, &board, None, &message).await?;
+        let sentence = format!("Message to the lead of {} asked for: {}.", board.name, lead.name);
+        self.send(caller, &letter, "gateway.main.lead_message.requested", sentence)
+            .await?;
         Ok(MessageBoardLeadResponse {
             ok: true,
             board_id: board.id,
@@ -345,13 +363,18 @@ impl Coordination {
             }
             boards.retain(|board| wanted.items.contains(&board.id));
         }
+        let ids = boards
+            .iter()
+            .map(|board| uuid_of(&board.id))
+            .collect::<Result<Vec<_>>>()?;
+        let mut known = leads::of_boards(&self.app, &ids).await?;
         let mut letters = Vec::new();
-        for board in &boards {
+        for (board, id) in boards.iter().zip(&ids) {
             let mut result = BroadcastResult {
                 board_id: board.id.clone(),
                 ..BroadcastResult::default()
             };
-            match self.to_lead(caller, board, &message).await {
+            match self.to_lead(caller, board, known.remove(id), &message).await {
                 Ok((letter, lead, _)) => {
                     reply.sent += 1;
                     result.ok = true;

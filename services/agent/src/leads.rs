@@ -1,5 +1,7 @@
 //! Leads of boards: found, or made when there is none.
 
+use std::collections::HashMap;
+
 use chassis::{Caller, Error, Result, identity::uuid_of};
 use proto::board::v1::Board;
 use serde_json::Value;
@@ -21,6 +23,18 @@ pub async fn of_board(app: &App, board: Uuid) -> Result<Option<AgentRow>> {
     )
     .fetch_optional(app.store.pool())
     .await?)
+}
+
+/// The leads of boards, by board; boards without one are left out.
+pub async fn of_boards(app: &App, boards: &[Uuid]) -> Result<HashMap<Uuid, AgentRow>> {
+    let rows = agents!(
+        "SELECT",
+        "FROM agent.agents AS a WHERE a.board_id = ANY($1) AND a.is_board_lead AND a.deleting_at IS NULL",
+        boards
+    )
+    .fetch_all(app.store.pool())
+    .await?;
+    Ok(rows.into_iter().filter_map(|row| Some((row.board_id?, row))).collect())
 }
 
 /// The main agent of a gateway.

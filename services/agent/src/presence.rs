@@ -173,7 +173,7 @@ async fn silent(app: &App) -> Result<()> {
         "SELECT",
         "FROM agent.agents AS a \
          WHERE a.shown_status NOT IN ('provisioning', 'updating', 'deleting', 'offline') \
-           AND a.last_seen_at < now() - make_interval(secs => 3 * a.heartbeat_seconds) \
+           AND a.last_seen_at < now() - make_interval(secs => 3 * a.heartbeat_seconds::float8) \
          ORDER BY a.last_seen_at LIMIT 500 FOR UPDATE SKIP LOCKED",
     )
     .fetch_all(&mut *tx)

@@ -110,8 +110,8 @@ pub async fn sync(
         request.offset.unwrap_or(0).max(0),
     );
     let mut tx = app.store.begin().await?;
-    let rows = scope.rows(&mut tx).await?;
-    let paused = paused(&mut tx).await?;
+    let rows = scope.seen(&mut tx).await?;
+    let paused = paused(&mut tx, &rows).await?;
     drop(tx);
     let readable = caller.readable_boards()?;
     let rows: Vec<AgentRow> = rows

@@ -658,6 +658,10 @@ pub async fn delete(tx: &mut Tx, caller: &Caller, row: &AgentRow, note: &str) ->
 /// Removes agents from gateways they were moved away from, until `stop`; given up after a day.
 pub async fn tidy(app: Arc<App>, stop: CancellationToken) -> Result<()> {
     while !stop.is_cancelled() {
+        // One that came back is left behind no more.
+        sqlx::query!("DELETE FROM agent.leftovers AS l USING agent.agents AS a WHERE a.gateway_id = l.gateway_id AND a.session_key = l.session_key")
+            .execute(app.store.pool())
+            .await?;
         let due = sqlx::query!(
             "UPDATE agent.leftovers SET attempts = attempts + 1, next_attempt_at = now() + interval '60 seconds' WHERE id IN ( \
                  SELECT id FROM agent.leftovers WHERE next_attempt_at <= now() ORDER BY next_attempt_at LIMIT 8 FOR UPDATE SKIP LOCKED) \

@@ -63,7 +63,8 @@ pub async fn read(app: &App, caller: &Caller, request: &GetAgentSoulRequest) -> 
 
 /// A file of an agent as the gateway has it; `None` when it does not exist.
 pub async fn file(app: &App, row: &AgentRow, name: &str) -> Result<Option<String>> {
-    let failed = |cause: &str| Error::gateway(format!("Gateway SOUL read failed: {cause}"));
+    let what = name.trim_end_matches(".md");
+    let failed = |cause: &str| Error::gateway(format!("Gateway {what} read failed: {cause}"));
     provision::connected(app, row.organization_id, row.gateway_id)
         .await
         .map_err(|failure| failed(&failure.message))?;
@@ -82,9 +83,10 @@ pub async fn file(app: &App, row: &AgentRow, name: &str) -> Result<Option<String
             let read = read.into_inner();
             Ok(read.exists.then_some(read.content))
         }
-        Err(error) if matches!(error.kind(), Kind::Deadline) => {
-            Err(Error::new(Kind::Deadline, format!("Gateway SOUL read failed: {error}")))
-        }
+        Err(error) if matches!(error.kind(), Kind::Deadline) => Err(Error::new(
+            Kind::Deadline,
+            format!("Gateway {what} read failed: {error}"),
+        )),
         Err(error) => Err(failed(&provision::describe(&error))),
     }
 }

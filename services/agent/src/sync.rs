@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chassis::{
-    Caller, Error, Result, Tx,
+    Caller, Change, Error, Result, Tx,
     identity::uuid_of,
     live::{Feed, Start, now_position},
 };
@@ -48,14 +48,33 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// The agents, main agent last, others in the order they were made.
+    /// The agents, main agent last, others in the order they were made. Locked, in the order of their ids like everywhere.
     pub async fn rows(&self, tx: &mut Tx) -> Result<Vec<AgentRow>> {
+        let mut rows = agents!(
+            "SELECT",
+            "FROM agent.agents AS a \
+             WHERE a.gateway_id = $1 AND a.deleting_at IS NULL AND CASE WHEN a.board_id IS NULL THEN $2 \
+                 ELSE ($3::uuid IS NULL OR a.board_id = $3) AND (a.is_board_lead OR NOT $4) END \
+             ORDER BY a.id FOR UPDATE",
+            self.gateway,
+            self.include_main,
+            self.board,
+            self.lead_only
+        )
+        .fetch_all(&mut **tx)
+        .await?;
+        rows.sort_by_key(|row| (row.board_id.is_none(), row.created_at, row.id));
+        Ok(rows)
+    }
+
+    /// The same agents in the same order, only to be looked at.
+    pub async fn seen(&self, tx: &mut Tx) -> Result<Vec<AgentRow>> {
         Ok(agents!(
             "SELECT",
             "FROM agent.agents AS a \
              WHERE a.gateway_id = $1 AND a.deleting_at IS NULL AND CASE WHEN a.board_id IS NULL THEN $2 \
                  ELSE ($3::uuid IS NULL OR a.board_id = $3) AND (a.is_board_lead OR NOT $4) END \
-             ORDER BY a.board_id IS NULL, a.created_at, a.id FOR UPDATE",
+             ORDER BY a.board_id IS NULL, a.created_at, a.id",
             self.gateway,
             self.include_main,
             self.board,
@@ -74,11 +93,15 @@ impl Scope {
     }
 }
 
-/// Boards whose agents were told to pause.
-pub async fn paused(tx: &mut Tx) -> Result<Vec<Uuid>> {
-    Ok(sqlx::query_scalar!("SELECT board_id FROM agent.paused_boards")
-        .fetch_all(&mut **tx)
-        .await?)
+/// Boards of these agents that were told to pause.
+pub async fn paused(tx: &mut Tx, agents: &[AgentRow]) -> Result<Vec<Uuid>> {
+    let boards: Vec<Uuid> = agents.iter().filter_map(|row| row.board_id).collect();
+    Ok(sqlx::query_scalar!(
+        "SELECT board_id FROM agent.paused_boards WHERE board_id = ANY($1)",
+        &boards
+    )
+    .fetch_all(&mut **tx)
+    .await?)
 }
 
 /// Says why nothing was begun.
@@ -120,7 +143,15 @@ impl Templates {
         let operation = Uuid::now_v7();
         let mut tx = self.app.store.begin().await?;
         let rows = scope.rows(&mut tx).await?;
-        let paused = paused(&mut tx).await?;
+        let paused = paused(&mut tx, &rows).await?;
+        // Who asked for it; how it ended is told when it is settled.
+        let mut told = Change::new("gateway.templates_sync.requested", organization)
+            .gateway(gateway_id)
+            .message(format!("Template sync of {} asked for.", gateway.name));
+        if let Some(board) = scope.board {
+            told = told.board(board);
+        }
+        tx.record(caller, told).await?;
         let is_paused = |row: &AgentRow| row.board_id.is_some_and(|board| paused.contains(&board));
         let chosen: Vec<Uuid> = rows.iter().filter(|row| !is_paused(row)).map(|row| row.id).collect();
         let wishes = Wishes {

@@ -99,6 +99,28 @@ async fn leads_nudge_their_agents_and_change_their_souls() {
         .await
         .expect(200);
     arrives(&scene, &scene.session(), "From a person").await;
+    // The log has who asked, whenever it is sent.
+    let asked = eventually("logging who asked", || async {
+        let log = scene
+            .person
+            .get(&format!(
+                "/api/v1/activity?board_id={}&event_type=agent.nudge.requested&with_changes=true",
+                scene.board()
+            ))
+            .await
+            .expect(200);
+        (log["total"] == 3).then_some(log)
+    })
+    .await;
+    assert_eq!(
+        (&asked["items"][0]["actor_type"], &asked["items"][2]["actor_id"]),
+        (&json!("user"), &json!(lead_id)),
+        "{asked:#}"
+    );
+    assert!(
+        !asked.to_string().contains("Still there?"),
+        "not what was said: {asked:#}"
+    );
 
     lead.post(&format!("{}/nudge", of(&scene.agent())), json!({"message": "  "}))
         .await

@@ -28,6 +28,7 @@ mod isolation;
 mod keys;
 mod limits;
 mod list_plans;
+mod moving;
 mod oidc;
 mod onboarding;
 mod org;

@@ -6,7 +6,10 @@ use serde_json::json;
 use sqlx::Row;
 use testkit::gateway::Fault;
 
-use crate::{agents::Scene, harness::eventually};
+use crate::{
+    agents::{Scene, token_in},
+    harness::{eventually, id},
+};
 
 /// Shorter than a lease, which is 20 seconds.
 const SOON: Duration = Duration::from_secs(15);
@@ -171,5 +174,40 @@ async fn a_wish_during_a_pass_that_fails_does_not_wait_for_the_next_attempt() {
         "it waited for its next attempt: {:?}",
         since.elapsed()
     );
+    scene.mc.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_that_reports_once_in_decades_keeps_no_other_from_being_missed() {
+    let scene = Scene::start().await;
+    let rare = scene
+        .create(json!({"name": "Rare", "board_id": scene.board(), "heartbeat_config": {"every": "500000h"}}))
+        .await;
+    let token = token_in(&scene.fake, &format!("mc-{}", id(&rare))).await;
+    for token in [&scene.team.token, &token] {
+        scene
+            .mc
+            .agent(token)
+            .post("/api/v1/agent/heartbeat", json!({}))
+            .await
+            .expect(200);
+    }
+    at_rest(&scene).await;
+    scene
+        .sql(&format!(
+            "UPDATE agent.agents SET last_seen_at = now() - interval '31 minutes' WHERE id = '{}'",
+            scene.agent()
+        ))
+        .await;
+    eventually("telling of silence", || async {
+        let told = scene
+            .sql(&format!(
+                "SELECT 1 FROM agent.agents WHERE id = '{}' AND shown_status = 'offline'",
+                scene.agent()
+            ))
+            .await;
+        (!told.is_empty()).then_some(())
+    })
+    .await;
     scene.mc.stop().await;
 }

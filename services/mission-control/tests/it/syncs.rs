@@ -91,6 +91,7 @@ async fn a_sync_is_followed_agent_by_agent() {
         (scene.events("gateway.templates_synced").await.len() == 1).then_some(())
     })
     .await;
+    assert_eq!(scene.events("gateway.templates_sync.requested").await.len(), 1);
 
     // A token that is not the agent's, in the form of the Python product, is named and put right.
     let tools = scene.fake.file(&key, "AGENTS.md").expect("a file");
