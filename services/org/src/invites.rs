@@ -127,7 +127,7 @@ impl Invites {
         boards::check(&self.peers, caller, organization, &access).await?;
 
         let mut tx = self.store.begin().await?;
-        rules::check_invite(members::standing(&mut tx, organization, actor).await?.actor, role)?;
+        rules::check_invite(members::standing(&mut tx, organization, caller).await?.actor, role)?;
         let member = sqlx::query_scalar!(
             r#"SELECT EXISTS (SELECT FROM org.members m JOIN org.users u ON u.id = m.user_id
                               WHERE m.organization_id = $1 AND lower(u.email) = $2) AS "exists!""#,
@@ -175,7 +175,7 @@ impl Invites {
     async fn revoke(&self, caller: &Caller, id: Uuid) -> Result<Invite> {
         let organization = caller.organization()?;
         let mut tx = self.store.begin().await?;
-        rules::check_admin(members::standing(&mut tx, organization, caller.user_id()?).await?.actor)?;
+        rules::check_admin(members::standing(&mut tx, organization, caller).await?.actor)?;
         let row = sqlx::query_as!(
             InviteRow,
             r#"DELETE FROM org.invites WHERE id = $1 AND organization_id = $2

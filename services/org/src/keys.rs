@@ -209,7 +209,7 @@ impl ApiKeyService for ApiKeys {
         let caller = Caller::of(&request)?;
         let (key, organization) = (uuid_of(&request.get_ref().key_id)?, caller.organization()?);
         let mut tx = self.store.begin().await?;
-        let actor = members::standing(&mut tx, organization, caller.user_id()?).await?.actor;
+        let actor = members::standing(&mut tx, organization, &caller).await?.actor;
         rules::check_admin(actor)?;
         let row = select_keys!(
             "WHERE k.id = $1 AND m.organization_id = $2 FOR UPDATE OF k",
@@ -240,7 +240,7 @@ impl ApiKeys {
             caller.may_read_board(organization, *board)?;
         }
         let mut tx = self.store.begin().await?;
-        members::standing(&mut tx, organization, user).await?;
+        members::standing(&mut tx, organization, caller).await?;
         let member = sqlx::query_scalar!(
             "SELECT id FROM org.members WHERE organization_id = $1 AND user_id = $2",
             organization,
@@ -252,7 +252,7 @@ impl ApiKeys {
     }
 
     async fn create_service(&self, caller: &Caller, request: &CreateOrganizationApiKeyRequest) -> Result<ApiKey> {
-        let (organization, actor) = (caller.organization()?, caller.user_id()?);
+        let organization = caller.organization()?;
         let wanted = Wanted::of(
             &request.name,
             request.scope.as_deref(),
@@ -262,7 +262,7 @@ impl ApiKeys {
         )?;
         wanted.check_boards(&self.peers, caller, organization).await?;
         let mut tx = self.store.begin().await?;
-        rules::check_admin(members::standing(&mut tx, organization, actor).await?.actor)?;
+        rules::check_admin(members::standing(&mut tx, organization, caller).await?.actor)?;
         let (user, member) = (Uuid::now_v7(), Uuid::now_v7());
         sqlx::query!(
             "INSERT INTO org.users (id, subject, name, active_organization_id, service) VALUES ($1, $2, $3, $4, true)",

@@ -152,8 +152,10 @@ pub struct Standing {
     pub owners: i64,
 }
 
-/// Makes changes of an organization's members follow each other. What the principal says is some seconds old; this is not.
-pub async fn standing(tx: &mut Tx, organization: Uuid, user: Uuid) -> Result<Standing> {
+/// Makes changes of an organization's members follow each other. What the principal says is some seconds old; this is not. An API key acts
+/// with the role that it was cut down to, however high its person stands.
+pub async fn standing(tx: &mut Tx, organization: Uuid, caller: &Caller) -> Result<Standing> {
+    let user = caller.user_id()?;
     sqlx::query!(
         "SELECT id FROM org.organizations WHERE id = $1 FOR NO KEY UPDATE",
         organization
@@ -170,8 +172,13 @@ pub async fn standing(tx: &mut Tx, organization: Uuid, user: Uuid) -> Result<Sta
     .fetch_one(&mut **tx)
     .await?;
     let role = row.role.ok_or_else(|| Error::denied("No org access"))?;
+    let mut actor = Role::stored(&role);
+    if !caller.principal()?.api_key_id.is_empty() {
+        let cut = caller.membership(organization).map(|held| Role::stored(&held.role));
+        actor = actor.min(cut.unwrap_or(Role::Member));
+    }
     Ok(Standing {
-        actor: Role::stored(&role),
+        actor,
         owners: row.owners,
     })
 }
@@ -244,7 +251,7 @@ impl Members {
     async fn change_role(&self, caller: &Caller, request: &UpdateMemberRequest) -> Result<Member> {
         let organization = caller.organization()?;
         let mut tx = self.store.begin().await?;
-        let standing = standing(&mut tx, organization, caller.user_id()?).await?;
+        let standing = standing(&mut tx, organization, caller).await?;
         let before = by_id(&mut *tx, organization, uuid_of(&request.member_id)?).await?;
         let from = Role::stored(&before.role);
         let to = request.role.as_deref().map_or(Ok(from), Role::sent)?;
@@ -275,7 +282,7 @@ impl Members {
         boards::check(&self.peers, caller, organization, &access).await?;
 
         let mut tx = self.store.begin().await?;
-        let standing = standing(&mut tx, organization, caller.user_id()?).await?;
+        let standing = standing(&mut tx, organization, caller).await?;
         let before = by_id(&mut *tx, organization, uuid_of(&request.member_id)?).await?;
         rules::check_access_change(standing.actor, Role::stored(&before.role))?;
         let id = uuid_of(&before.id)?;
@@ -305,7 +312,7 @@ impl Members {
         let organization = caller.organization()?;
         let actor = caller.user_id()?;
         let mut tx = self.store.begin().await?;
-        let standing = standing(&mut tx, organization, actor).await?;
+        let standing = standing(&mut tx, organization, caller).await?;
         let before = by_id(&mut *tx, organization, member).await?;
         let user = uuid_of(&before.user_id)?;
         rules::check_removal(

@@ -190,7 +190,7 @@ impl OrganizationService for Organizations {
         let caller = Caller::of(&request)?;
         let id = caller.organization()?;
         let mut tx = self.store.begin().await?;
-        if members::standing(&mut tx, id, caller.user_id()?).await?.actor != Role::Owner {
+        if members::standing(&mut tx, id, &caller).await?.actor != Role::Owner {
             return Err(Error::denied("Only organization owners can delete organizations").into());
         }
         // Members, grants and invites go with the row; whoever had it active gets another at the next sign-in. What other services keep
@@ -206,7 +206,7 @@ impl OrganizationService for Organizations {
 impl Organizations {
     async fn rename(&self, caller: &Caller, id: Uuid, name: &str) -> Result<Organization> {
         let mut tx = self.store.begin().await?;
-        rules::check_admin(members::standing(&mut tx, id, caller.user_id()?).await?.actor)?;
+        rules::check_admin(members::standing(&mut tx, id, caller).await?.actor)?;
         let before = sqlx::query_as!(
             OrganizationRow,
             "SELECT id, name, created_at, updated_at FROM org.organizations WHERE id = $1",

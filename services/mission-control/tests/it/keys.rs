@@ -67,6 +67,7 @@ async fn a_key_does_what_its_scope_says_and_is_shown_once() {
         )
         .await
         .expect(200);
+    let own = id(&person.get("/api/v1/organizations/me/member").await.expect(200));
     // Not even a key of an owner with every right is a sign-in.
     for refused in [
         writer.post(MINE, json!({"name": "Child"})).await,
@@ -75,6 +76,25 @@ async fn a_key_does_what_its_scope_says_and_is_shown_once() {
         writer.delete("/api/v1/users/me").await,
         writer.delete("/api/v1/organizations/me").await,
         writer.post("/api/v1/organizations", json!({"name": "New"})).await,
+        // Nor does it act as an owner.
+        writer
+            .post(
+                "/api/v1/organizations/me/invites",
+                json!({"invited_email": "y@example.org", "role": "owner"}),
+            )
+            .await,
+        writer
+            .patch(
+                &format!("/api/v1/organizations/me/members/{own}"),
+                json!({"role": "admin"}),
+            )
+            .await,
+        writer
+            .put(
+                &format!("/api/v1/organizations/me/members/{own}/access"),
+                json!({"all_boards_read": true}),
+            )
+            .await,
     ] {
         refused.detail(403);
     }
