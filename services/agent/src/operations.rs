@@ -363,14 +363,14 @@ pub async fn expire(app: Arc<App>, stop: tokio_util::sync::CancellationToken) ->
 }
 
 async fn expire_due(app: &App) -> Result<()> {
-    let mut tx = app.store.begin().await?;
     let due = sqlx::query!(
-        "SELECT id, organization_id FROM agent.operations WHERE state = 'running' AND deadline_at < now() ORDER BY deadline_at LIMIT 20 \
-         FOR UPDATE SKIP LOCKED"
+        "SELECT id, organization_id FROM agent.operations WHERE state = 'running' AND deadline_at < now() ORDER BY deadline_at LIMIT 20"
     )
-    .fetch_all(&mut *tx)
+    .fetch_all(app.store.pool())
     .await?;
     for operation in due {
+        // Items before their operation, as everywhere: an agent's outcome may be written at the same moment.
+        let mut tx = app.store.begin().await?;
         let lines = sqlx::query!(
             "UPDATE agent.operation_items SET state = 'failed', updated_at = now(), \
                  message = 'Not done in time; it goes on by itself.' || CASE WHEN message = '' THEN '' ELSE ' ' || message END \
@@ -392,8 +392,9 @@ async fn expire_due(app: &App) -> Result<()> {
             .collect();
         let caller = app.itself(operation.organization_id);
         settle(&mut tx, &caller, HashMap::from([(operation.id, items)])).await?;
+        tx.commit().await?;
     }
-    tx.commit().await
+    Ok(())
 }
 
 /// The parts of a sync, in order of names.

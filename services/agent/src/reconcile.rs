@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
+    change::leave_behind,
     lease::{Of, give_back, hold},
     operations::{self, move_items},
     presence::{change, tell_status},
@@ -181,7 +182,7 @@ impl<'a> Pass<'a> {
                 digest,
             } => self.converged(next, woken, gave_up, digest).await,
             End::Failed(failure) => self.failed(failure).await,
-            End::Removed(note) => self.removed(note).await,
+            End::Removed(note) => self.removed(note, false).await,
             End::Lost => Ok(()),
         }
     }
@@ -497,7 +498,10 @@ impl<'a> Pass<'a> {
         let now = OffsetDateTime::now_utc();
         if self.row.deleting_at.is_some_and(|since| now - since > REMOVE_WITHIN) {
             return self
-                .removed("; its gateway could not be told, so that its files may still be there")
+                .removed(
+                    "; its gateway could not be told: it is removed there when that is back within a day",
+                    true,
+                )
                 .await;
         }
         set_condition(
@@ -619,9 +623,12 @@ impl<'a> Pass<'a> {
         Ok(End::Removed(""))
     }
 
-    async fn removed(self, note: &str) -> Result<()> {
+    async fn removed(self, note: &str, is_there: bool) -> Result<()> {
         let caller = self.app.itself(self.row.organization_id);
         let mut tx = self.app.store.begin().await?;
+        if is_there {
+            leave_behind(&mut tx, &self.row).await?;
+        }
         delete(&mut tx, &caller, &self.row, note).await?;
         tx.commit().await?;
         self.app.known.forget(self.row.id);

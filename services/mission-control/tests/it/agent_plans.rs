@@ -136,7 +136,18 @@ async fn every_list_of_the_agent_service_has_its_index() {
         ),
         (
             "the agents of a gateway for a sync",
-            &["WHERE a.gateway_id = $1 AND a.deleting_at IS NULL AND CASE WHEN a.board_id IS NULL THEN $2"],
+            &[
+                "WHERE a.gateway_id = $1 AND a.deleting_at IS NULL AND CASE WHEN a.board_id IS NULL THEN $2",
+                "ORDER BY a.id FOR UPDATE",
+            ],
+            &[GATEWAY, "true", NO_ID, "false"],
+        ),
+        (
+            "the agents of a gateway for a preview",
+            &[
+                "WHERE a.gateway_id = $1 AND a.deleting_at IS NULL AND CASE WHEN a.board_id IS NULL THEN $2",
+                "ORDER BY a.board_id IS NULL, a.created_at, a.id",
+            ],
             &[GATEWAY, "true", NO_ID, "false"],
         ),
         (

@@ -211,3 +211,34 @@ async fn an_agent_that_reports_once_in_decades_keeps_no_other_from_being_missed(
     .await;
     scene.mc.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_that_went_while_its_gateway_was_away_is_removed_there_later() {
+    let scene = Scene::start().await;
+    at_rest(&scene).await;
+    let key = format!("mc-{}", scene.agent());
+    assert!(scene.fake.agents().contains(&key));
+    scene.fake.refuse_upgrades(Some(503));
+    scene.fake.cut();
+    let connection = format!("/api/v1/gateways/{}/connection", id(&scene.team.gateway));
+    eventually("losing the gateway", || async {
+        (scene.person.get(&connection).await.expect(200)["phase"] != "connected").then_some(())
+    })
+    .await;
+    scene.person.delete(&scene.url()).await.expect(200);
+    scene
+        .sql("UPDATE agent.agents SET deleting_at = deleting_at - interval '11 minutes', next_attempt_at = now() WHERE deleting_at IS NOT NULL")
+        .await;
+    eventually("going", || async {
+        (scene.person.get(&scene.url()).await.status == 404).then_some(())
+    })
+    .await;
+    assert!(scene.fake.agents().contains(&key), "its gateway does not know yet");
+    scene.fake.refuse_upgrades(None);
+    eventually("removing it there", || async {
+        scene.sql("UPDATE agent.leftovers SET next_attempt_at = now()").await;
+        (!scene.fake.agents().contains(&key)).then_some(())
+    })
+    .await;
+    scene.mc.stop().await;
+}
