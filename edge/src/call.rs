@@ -118,7 +118,7 @@ fn credential(access: &[Access]) -> Credential {
 /// A person's principal holds the active organization and all memberships, an agent's its board and place: what changes these is told
 /// to other processes by events, which arrive a moment later. The caller's own next request must not see the old state.
 fn moves_principals(role: &str, method: &str) -> bool {
-    let reads = ["Get", "List", "Watch", "Search"]
+    let reads = ["Get", "List", "Watch", "Search", "Explain"]
         .iter()
         .any(|verb| method.starts_with(verb));
     match role {
@@ -410,6 +410,7 @@ mod tests {
         assert_eq!(credential(&[Access::Lead]), Credential::Agent);
         assert_eq!(credential(&[Access::Admin]), Credential::User);
         assert!(moves_principals("org", "SetActiveOrganization") && !moves_principals("org", "ListMembers"));
+        assert!(!moves_principals("org", "ExplainAccess"));
         assert!(moves_principals("agent", "DeleteAgent") && !moves_principals("agent", "Heartbeat"));
     }
 }

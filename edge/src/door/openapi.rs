@@ -42,7 +42,7 @@ pub fn document(catalog: &Catalog, server: &str) -> Value {
         (
             "/healthz",
             "healthz_healthz_get",
-            "What this process depends on (database, broker) answers.",
+            "The database answers, as this process sees it or as the other roles say.",
         ),
         (
             "/readyz",

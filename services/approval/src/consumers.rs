@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use chassis::{
-    Caller, Result, Store, Tx,
+    Caller, Change, Result, Store, Tx,
     bus::{Consumer, Handler},
     identity::Signer,
     outbox::unpack,
@@ -12,7 +12,7 @@ use chassis::{
 use proto::{approval::v1::Approval, board::v1::Task, event::v1::Event};
 use uuid::Uuid;
 
-use crate::rows::{self, Row};
+use crate::rows::{self, Counts, Row};
 
 /// Titles follow the tasks; links end with their task, approvals with their last task, board or organization.
 pub fn board_changes(store: &Store, signer: &Signer) -> Consumer {
@@ -99,13 +99,18 @@ impl BoardChanges {
         sqlx::query!("DELETE FROM approval.approvals WHERE board_id = ANY($1)", &ids)
             .execute(&mut **tx)
             .await?;
-        for row in waiting {
-            if let Some(cause) = boards.get(&row.board_id) {
-                let caller = self.because_of(cause, &row);
-                self.tell_deletion(tx, &caller, &row, "board").await?;
-            }
+        if waiting.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let counts = Counts::of(tx, &waiting).await?;
+        let events: Vec<Event> = waiting
+            .iter()
+            .filter_map(|row| {
+                let caller = self.because_of(boards.get(&row.board_id)?, row);
+                Some(deletion(row, "board", &counts).into_event(&caller))
+            })
+            .collect();
+        tx.record_events(&events).await
     }
 
     /// Takes deleted tasks out of approvals; an approval without any task left is deleted.
@@ -138,13 +143,15 @@ impl BoardChanges {
             .execute(&mut **tx)
             .await?;
 
+        let counts = Counts::of(tx, &before).await?;
+        let mut events = Vec::with_capacity(before.len());
         for row in before {
             let Some(cause) = row.task_ids.iter().find_map(|task| deleted.get(task)) else {
                 continue;
             };
             let caller = self.because_of(cause, &row);
-            if emptied.contains(&row.id) {
-                self.tell_deletion(tx, &caller, &row, "task").await?;
+            let change = if emptied.contains(&row.id) {
+                deletion(&row, "task", &counts)
             } else {
                 let was = Approval::from(&row);
                 let (task_ids, titles) = remaining(&row, deleted);
@@ -154,10 +161,11 @@ impl BoardChanges {
                     ..row
                 };
                 let message = format!("Approval {} lost a deleted task.", row.action_type);
-                rows::record(tx, &caller, "approval.updated", message, Some(&was), &row).await?;
-            }
+                rows::changed("approval.updated", message, Some(&was), &row, &counts)
+            };
+            events.push(change.into_event(&caller));
         }
-        Ok(())
+        tx.record_events(&events).await
     }
 
     /// This service, in the trace of the event that made it act.
@@ -167,18 +175,16 @@ impl BoardChanges {
         caller.traceparent = cause.traceparent.as_str().into();
         caller
     }
+}
 
-    async fn tell_deletion(&self, tx: &mut Tx, caller: &Caller, row: &Row, with: &str) -> Result<()> {
-        let counts = Some(rows::counts(tx, row.board_id, &row.task_ids).await?);
-        let was = Approval {
-            counts,
-            ..Approval::from(row)
-        };
-        let message = format!("Approval {} deleted with its {with}.", row.action_type);
-        tx.record(caller, row.change("approval.deleted").message(message).before(&was))
-            .await?;
-        Ok(())
-    }
+/// That an approval went with its board or its last task.
+fn deletion(row: &Row, with: &str, counts: &Counts) -> Change {
+    let was = Approval {
+        counts: Some(counts.beside(row)),
+        ..Approval::from(row)
+    };
+    let message = format!("Approval {} deleted with its {with}.", row.action_type);
+    row.change("approval.deleted").message(message).before(&was)
 }
 
 /// The tasks that are left, with their titles.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     approvals::Approvals,
-    rows::{self, Row},
+    rows::{self, Counts, Row},
     rules::{self, Verdict},
 };
 
@@ -120,17 +120,23 @@ impl Approvals {
             };
             results.insert(id, result);
         }
-        rows::resolve(&mut tx, &decided).await?;
-        for (row, before) in decided.iter().zip(&before) {
-            let message = format!("Approval {} {}.", row.action_type, row.status);
-            let approval = rows::record(&mut tx, caller, "approval.resolved", message, Some(before), row).await?;
-            let result = DecisionResult {
-                approval_id: row.id.to_string(),
-                ok: true,
-                approval: Some(approval),
-                problem: None,
-            };
-            results.insert(row.id, result);
+        if !decided.is_empty() {
+            rows::resolve(&mut tx, &decided).await?;
+            let counts = Counts::of(&mut tx, &decided).await?;
+            let mut events = Vec::with_capacity(decided.len());
+            for (row, before) in decided.iter().zip(&before) {
+                let message = format!("Approval {} {}.", row.action_type, row.status);
+                let change = rows::changed("approval.resolved", message, Some(before), row, &counts);
+                events.push(change.into_event(caller));
+                let result = DecisionResult {
+                    approval_id: row.id.to_string(),
+                    ok: true,
+                    approval: Some(Approval::from(row)),
+                    problem: None,
+                };
+                results.insert(row.id, result);
+            }
+            tx.record_events(&events).await?;
         }
         tx.commit().await?;
 

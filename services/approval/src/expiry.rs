@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    rows::{self, Row},
+    rows::{self, Counts, Row},
     rules,
 };
 
@@ -104,12 +104,21 @@ impl Expiry {
             row.decision_reason = Some(rules::expiry_reason(expires_at - row.created_at));
             ended.push(row);
         }
-        rows::resolve(&mut tx, &ended).await?;
-        for (row, before) in ended.iter().zip(&before) {
-            let caller = Caller::service(&self.signer, "approval", Some(row.organization_id));
-            let message = format!("Approval {} expired: nobody decided in time.", row.action_type);
-            rows::record(&mut tx, &caller, "approval.resolved", message, Some(before), row).await?;
+        if ended.is_empty() {
+            return Ok(());
         }
+        rows::resolve(&mut tx, &ended).await?;
+        let counts = Counts::of(&mut tx, &ended).await?;
+        let events: Vec<_> = ended
+            .iter()
+            .zip(&before)
+            .map(|(row, before)| {
+                let caller = Caller::service(&self.signer, "approval", Some(row.organization_id));
+                let message = format!("Approval {} expired: nobody decided in time.", row.action_type);
+                rows::changed("approval.resolved", message, Some(before), row, &counts).into_event(&caller)
+            })
+            .collect();
+        tx.record_events(&events).await?;
         tx.commit().await
     }
 }

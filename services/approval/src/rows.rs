@@ -1,5 +1,7 @@
 //! Approvals as stored, and the statements that several handlers share.
 
+use std::collections::HashMap;
+
 use chassis::{Caller, Change, Result, Tx, timestamp};
 use proto::approval::v1::{Approval, ApprovalCounts, TaskApprovalCounts};
 use time::OffsetDateTime;
@@ -155,35 +157,69 @@ pub async fn resolve(tx: &mut Tx, rows: &[Row]) -> Result<()> {
     Ok(())
 }
 
-/// What boards show beside an approval, as this transaction sees it.
-pub async fn counts(tx: &mut Tx, board: Uuid, tasks: &[Uuid]) -> Result<ApprovalCounts> {
-    let waiting = sqlx::query_scalar!(
-        r#"SELECT count(*)::int AS "count!" FROM approval.approvals WHERE board_id = $1 AND status = 'pending'"#,
-        board
-    )
-    .fetch_one(&mut **tx)
-    .await?;
-    let per_task = sqlx::query!(
-        r#"SELECT named.task_id AS "task_id!", count(l.approval_id)::int AS "all!",
-                  (count(l.approval_id) FILTER (WHERE l.status = 'pending'))::int AS "pending!"
-           FROM unnest($1::uuid[]) WITH ORDINALITY AS named (task_id, place) LEFT JOIN approval.links l ON l.task_id = named.task_id
-           GROUP BY named.task_id, named.place ORDER BY named.place"#,
-        tasks
-    )
-    .fetch_all(&mut **tx)
-    .await?;
-    let task_counts = per_task
-        .into_iter()
-        .map(|row| TaskApprovalCounts {
-            task_id: row.task_id.to_string(),
-            approvals_count: row.all,
-            approvals_pending_count: row.pending,
+/// What boards show beside approvals that changed, as a transaction sees it.
+pub struct Counts {
+    /// How many wait, by board.
+    waiting: HashMap<Uuid, i32>,
+    /// How many there are and how many of them wait, by task.
+    tasks: HashMap<Uuid, (i32, i32)>,
+}
+
+impl Counts {
+    /// For the boards and tasks of these approvals.
+    pub async fn of(tx: &mut Tx, rows: &[Row]) -> Result<Self> {
+        let boards: Vec<Uuid> = rows.iter().map(|row| row.board_id).collect();
+        let tasks: Vec<Uuid> = rows.iter().flat_map(|row| &row.task_ids).copied().collect();
+        let waiting = sqlx::query!(
+            "SELECT board_id, count(*)::int AS \"count!\" FROM approval.approvals WHERE board_id = ANY($1) AND status = 'pending' GROUP BY board_id",
+            &boards
+        )
+        .fetch_all(&mut **tx)
+        .await?;
+        let tasks = sqlx::query!(
+            "SELECT task_id, count(*)::int AS \"all!\", (count(*) FILTER (WHERE status = 'pending'))::int AS \"pending!\" \
+             FROM approval.links WHERE task_id = ANY($1) GROUP BY task_id",
+            &tasks
+        )
+        .fetch_all(&mut **tx)
+        .await?;
+        Ok(Self {
+            waiting: waiting.into_iter().map(|row| (row.board_id, row.count)).collect(),
+            tasks: tasks
+                .into_iter()
+                .map(|row| (row.task_id, (row.all, row.pending)))
+                .collect(),
         })
-        .collect();
-    Ok(ApprovalCounts {
-        pending_approvals_count: waiting,
-        task_counts,
-    })
+    }
+
+    /// Those beside one of the approvals.
+    pub fn beside(&self, row: &Row) -> ApprovalCounts {
+        let task_counts = row.task_ids.iter().map(|task| {
+            let (all, pending) = self.tasks.get(task).copied().unwrap_or_default();
+            TaskApprovalCounts {
+                task_id: task.to_string(),
+                approvals_count: all,
+                approvals_pending_count: pending,
+            }
+        });
+        ApprovalCounts {
+            pending_approvals_count: self.waiting.get(&row.board_id).copied().unwrap_or_default(),
+            task_counts: task_counts.collect(),
+        }
+    }
+}
+
+/// That an approval is now as `row` says.
+pub fn changed(kind: &str, message: String, before: Option<&Approval>, row: &Row, counts: &Counts) -> Change {
+    let told = Approval {
+        counts: Some(counts.beside(row)),
+        ..Approval::from(row)
+    };
+    let change = row.change(kind).message(message).after(&told);
+    match before {
+        Some(before) => change.before(before),
+        None => change,
+    }
 }
 
 /// Records that an approval is now as `row` says. Answers it as the API does.
@@ -195,15 +231,7 @@ pub async fn record(
     before: Option<&Approval>,
     row: &Row,
 ) -> Result<Approval> {
-    let approval = Approval::from(row);
-    let told = Approval {
-        counts: Some(counts(tx, row.board_id, &row.task_ids).await?),
-        ..approval.clone()
-    };
-    let mut change = row.change(kind).message(message).after(&told);
-    if let Some(before) = before {
-        change = change.before(before);
-    }
-    tx.record(caller, change).await?;
-    Ok(approval)
+    let counts = Counts::of(tx, std::slice::from_ref(row)).await?;
+    tx.record(caller, changed(kind, message, before, row, &counts)).await?;
+    Ok(Approval::from(row))
 }
