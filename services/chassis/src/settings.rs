@@ -32,8 +32,8 @@ pub enum LogFormat {
     Json,
 }
 
-/// All settings. `Debug` masks secrets.
-#[derive(Args, Clone, Debug)]
+/// All settings. `Debug` shows none of them: some are secrets, and URLs hold passwords.
+#[derive(Args, Clone)]
 pub struct Settings {
     /// PostgreSQL connection URL. `up` starts a private PostgreSQL when it is not set.
     #[arg(long, env = "DATABASE_URL", default_value = "", hide_env_values = true)]
@@ -160,6 +160,12 @@ pub struct Settings {
     /// OTLP endpoint (gRPC) for traces; empty: none.
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", default_value = "")]
     pub otlp_endpoint: String,
+}
+
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Settings").finish_non_exhaustive()
+    }
 }
 
 const PLACEHOLDERS: [&str; 4] = [
