@@ -300,8 +300,7 @@ impl Asked {
             .transpose()?;
         let scores = match request.rubric_scores.as_deref() {
             Some(bytes) => {
-                let scores = rules::object("rubric_scores", bytes)?;
-                rules::check_scores(&scores)?;
+                let scores = rules::scores(rules::object("rubric_scores", bytes)?)?;
                 Some(Value::Object(scores).to_string())
             }
             None => None,

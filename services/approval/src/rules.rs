@@ -160,15 +160,22 @@ pub fn object(field: &str, bytes: &[u8]) -> Result<Map<String, Value>> {
     serde_json::from_slice(bytes).map_err(|_| Error::invalid(field, format!("{field} must be a JSON object.")))
 }
 
-/// Refuses scores that are not integers.
-pub fn check_scores(scores: &Map<String, Value>) -> Result<()> {
-    match scores.iter().find(|(_, score)| !score.is_i64()) {
-        Some((name, _)) => Err(Error::invalid(
-            "rubric_scores",
-            format!("rubric_scores.{name} must be an integer."),
-        )),
-        None => Ok(()),
-    }
+/// The scores to store: integers, also those that came as `8.0` or `"8"`. Others are refused.
+pub fn scores(sent: Map<String, Value>) -> Result<Map<String, Value>> {
+    let integer = |score: &Value| match score {
+        Value::Number(number) => number.as_i64().or_else(|| number.as_f64()?.to_string().parse().ok()),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    sent.into_iter()
+        .map(|(name, score)| match integer(&score) {
+            Some(score) => Ok((name, score.into())),
+            None => Err(Error::invalid(
+                "rubric_scores",
+                format!("rubric_scores.{name} must be an integer."),
+            )),
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -342,13 +349,17 @@ mod tests {
 
     #[test]
     fn scores_are_integers() {
-        for (scores, good) in [
-            (json!({}), true),
-            (json!({"a": 1, "b": -2}), true),
-            (json!({"a": 1.5}), false),
-            (json!({"a": "1"}), false),
+        for (sent, stored) in [
+            (json!({}), Some(json!({}))),
+            (json!({"a": 1, "b": -2}), Some(json!({"a": 1, "b": -2}))),
+            (json!({"a": 8.0, "b": " 8 "}), Some(json!({"a": 8, "b": 8}))),
+            (json!({"a": 1.5}), None),
+            (json!({"a": "much"}), None),
+            (json!({"a": [1]}), None),
+            (json!({"a": null}), None),
         ] {
-            assert_eq!(check_scores(scores.as_object().unwrap()).is_ok(), good, "{scores}");
+            let found = scores(sent.as_object().unwrap().clone()).ok().map(Value::Object);
+            assert_eq!(found, stored, "{sent}");
         }
     }
 }
