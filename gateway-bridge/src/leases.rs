@@ -14,6 +14,9 @@ pub const RENEW: Duration = Duration::from_secs(3);
 /// How long a row counts that is not renewed.
 const LIFETIME: &str = "20 seconds";
 
+/// How long the connection with the lock may take to answer: one whose other end is gone says nothing at all.
+const PING: Duration = Duration::from_secs(2);
+
 /// Whose a gateway's session is.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Owner {
@@ -47,7 +50,7 @@ impl Leases {
     pub async fn renew(&self) -> Result<()> {
         let mut alive = self.alive.lock().await;
         if let Some(connection) = alive.as_mut()
-            && connection.ping().await.is_err()
+            && !matches!(tokio::time::timeout(PING, connection.ping()).await, Ok(Ok(())))
         {
             *alive = None;
         }

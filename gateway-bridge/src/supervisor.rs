@@ -366,13 +366,10 @@ impl Supervisor {
 
     async fn apply(&self, row: Stored) -> Result<()> {
         let id = row.id;
-        if self
-            .inner
-            .entries
-            .lock()
-            .get(&id)
-            .is_some_and(|entry| entry.stored.connects_like(&row))
+        if let Some(entry) = self.inner.entries.lock().get_mut(&id)
+            && entry.stored.connects_like(&row)
         {
+            entry.stored.name = row.name;
             return Ok(());
         }
         let target = self.target(&row).await?;
@@ -623,7 +620,9 @@ async fn tell(
                     continue;
                 }
             }
-            match record(&inner, id, organization, &name, &state).await {
+            // As it is called now.
+            let known = inner.entries.lock().get(&id).map(|entry| entry.stored.name.clone());
+            match record(&inner, id, organization, known.as_ref().unwrap_or(&name), &state).await {
                 Ok(()) => told = Some(state.phase),
                 Err(error) => {
                     tracing::warn!(gateway = %id, error = error.report(), "connection change not recorded");

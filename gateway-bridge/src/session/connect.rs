@@ -81,7 +81,7 @@ const CHALLENGE_DEADLINE: Duration = Duration::from_secs(10);
 const CONNECT_DEADLINE: Duration = Duration::from_secs(20);
 const PROFILE_DEADLINE: Duration = Duration::from_secs(15);
 /// Pauses between ticks that can be meant: silence is measured in them.
-const TICKS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(10));
+const TICKS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_mins(10));
 /// Largest message that we accept: above the gateway's own limit, so that it decides.
 const MAX_INCOMING: usize = 64 << 20;
 

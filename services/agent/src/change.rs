@@ -135,8 +135,14 @@ pub async fn update(app: &App, caller: &Caller, request: UpdateAgentRequest, if_
     )
     .fetch_optional(&mut *tx)
     .await
-    .map_err(conflict)?
-    .ok_or_else(|| Error::conflict("The agent was changed by somebody else at the same moment. Load it again and repeat the change."))?;
+    .map_err(conflict)?;
+    let Some(row) = row else {
+        drop(tx);
+        if_match.check(&writable(app, caller, &before.id.to_string()).await?.etag())?;
+        return Err(Error::conflict(
+            "The agent was changed by somebody else at the same moment. Load it again and repeat the change.",
+        ));
+    };
     let told = change("agent.updated", &row)
         .message(format!("Agent updated: {}.", row.name))
         .before(&before.to_proto())
