@@ -27,7 +27,7 @@ use uuid::Uuid;
 use crate::{
     boards::{Boards, Facts},
     decide::Decision,
-    rows::{self, Row, select_approvals},
+    rows::{self, Row},
     rules::{self, Verdict},
 };
 
@@ -48,13 +48,13 @@ impl ApprovalService for Approvals {
     ) -> Result<Response<ListApprovalsResponse>, Status> {
         let caller = Caller::of(&request)?;
         let request = request.into_inner();
-        let board = self.readable(&caller, &request.board_id).await?;
+        let (organization, board) = self.readable(&caller, &request.board_id).await?;
         let page = Page::of(request.limit, request.offset)?;
         let status = match request.status() {
             ApprovalStatus::Unspecified => None,
             status => Some(rules::word(status)),
         };
-        Ok(Response::new(self.page(board, status, page).await?))
+        Ok(Response::new(self.page(organization, board, status, page).await?))
     }
 
     async fn create_approval(&self, request: Request<CreateApprovalRequest>) -> Result<Response<Approval>, Status> {
@@ -109,7 +109,7 @@ impl ApprovalService for Approvals {
     ) -> Result<Response<Self::WatchApprovalsStream>, Status> {
         let caller = Caller::of(&request)?;
         let request = request.into_inner();
-        let board = self.readable(&caller, &request.board_id).await?.to_string();
+        let board = self.readable(&caller, &request.board_id).await?.1.to_string();
         // From here on, not from when the stream is first polled: what happens meanwhile is not missed.
         let start = match Start::of(request.since.as_deref(), request.resume_token.as_deref())? {
             Start::Now => Start::After(now_position(&self.store).await?),
@@ -126,31 +126,44 @@ impl ApprovalService for Approvals {
 }
 
 impl Approvals {
-    /// The board, if the caller may read it.
-    async fn readable(&self, caller: &Caller, board: &str) -> Result<Uuid> {
+    /// The board with its organization, if the caller may read it.
+    async fn readable(&self, caller: &Caller, board: &str) -> Result<(Uuid, Uuid)> {
         let board = uuid_of(board)?;
         let organization = self.boards.organization(caller, board).await?;
         caller.may_read_board(organization, board)?;
-        Ok(board)
+        Ok((organization, board))
     }
 
-    async fn page(&self, board: Uuid, status: Option<&str>, page: Page) -> Result<ListApprovalsResponse> {
-        let rows = select_approvals!(
-            "approval.approvals a",
-            "WHERE a.board_id = $1 AND ($2::text IS NULL OR a.status = $2) ORDER BY a.created_at DESC, a.id DESC LIMIT $3 OFFSET $4",
-            board,
-            status,
-            i64::from(page.limit),
-            i64::from(page.offset)
-        )
-        .fetch_all(self.store.pool());
-        let total = sqlx::query_scalar!(
-            r#"SELECT count(*)::int AS "total!" FROM approval.approvals a WHERE a.board_id = $1 AND ($2::text IS NULL OR a.status = $2)"#,
-            board,
-            status
-        )
-        .fetch_one(self.store.pool());
-        let (rows, total) = futures::try_join!(rows, total)?;
+    async fn page(
+        &self,
+        organization: Uuid,
+        board: Uuid,
+        status: Option<&str>,
+        page: Page,
+    ) -> Result<ListApprovalsResponse> {
+        let boards = [board];
+        let total = async {
+            let pool = self.store.pool();
+            // Each from its own index, like the rows.
+            Ok::<i32, Error>(match status {
+                None => {
+                    sqlx::query_scalar!(
+                        "SELECT count(*)::int AS \"total!\" FROM approval.approvals WHERE board_id = $1",
+                        board
+                    )
+                    .fetch_one(pool)
+                    .await?
+                }
+                Some(status) => sqlx::query_scalar!(
+                    "SELECT count(*)::int AS \"total!\" FROM approval.approvals WHERE board_id = $1 AND status = $2",
+                    board,
+                    status
+                )
+                .fetch_one(pool)
+                .await?,
+            })
+        };
+        let (rows, total) = futures::try_join!(self.rows(organization, Some(&boards), status, page), total)?;
         let items = rows.iter().map(Approval::from).collect();
         Ok(ListApprovalsResponse {
             items,

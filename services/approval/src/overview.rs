@@ -71,7 +71,7 @@ impl Approvals {
 
     /// A page of approvals. Each way to ask has its own statement, so that each is read from its own index: of the organization or of some
     /// boards, of all states or of one.
-    async fn rows(
+    pub async fn rows(
         &self,
         organization: Uuid,
         boards: Option<&[Uuid]>,
