@@ -17,7 +17,7 @@ use time::OffsetDateTime;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-pub use values::{Wanted, of_board, shown, stored, wanted, write};
+pub use values::{Wanted, of_board_held, shown, stored, wanted, write};
 
 use crate::Service;
 use rules::{Kind, NULL, Visibility};

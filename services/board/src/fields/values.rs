@@ -8,17 +8,15 @@ use uuid::Uuid;
 
 use super::rules::{self, Field, Kind};
 
-/// The fields of a board, by key.
-pub async fn of_board(connection: &mut PgConnection, board: Uuid) -> Result<Vec<Field>> {
-    let rows = sqlx::query!(
-        "SELECT f.id, f.field_key, f.field_type, f.validation_regex, f.required, f.default_value::text AS default_value \
-         FROM board.board_custom_fields b JOIN board.custom_fields f ON f.id = b.custom_field_id WHERE b.board_id = $1 ORDER BY f.field_key COLLATE \"C\"",
-        board
-    )
-    .fetch_all(connection)
-    .await?;
-    Ok(rows
-        .into_iter()
+/// Selects the fields of a board, by key.
+macro_rules! select_of_board {
+    ($tail:tt, $board:expr) => {
+        sqlx::query!(
+            "SELECT f.id, f.field_key, f.field_type, f.validation_regex, f.required, f.default_value::text AS default_value \
+             FROM board.board_custom_fields b JOIN board.custom_fields f ON f.id = b.custom_field_id WHERE b.board_id = $1 ORDER BY f.field_key COLLATE \"C\""
+                + $tail,
+            $board
+        )
         .map(|row| Field {
             id: row.id,
             key: row.field_key,
@@ -28,7 +26,20 @@ pub async fn of_board(connection: &mut PgConnection, board: Uuid) -> Result<Vec<
             required: row.required,
             default: row.default_value,
         })
-        .collect())
+    };
+}
+
+/// The fields of a board, by key.
+async fn of_board(connection: &mut PgConnection, board: Uuid) -> Result<Vec<Field>> {
+    Ok(select_of_board!("", board).fetch_all(connection).await?)
+}
+
+/// The fields of a board, by key, for values that are to be written: their types and patterns stay as they are until the transaction ends, so
+/// that a change of them meets the values, or the values meet the change.
+pub async fn of_board_held(tx: &mut Tx, board: Uuid) -> Result<Vec<Field>> {
+    Ok(select_of_board!(" FOR KEY SHARE OF f", board)
+        .fetch_all(&mut **tx)
+        .await?)
 }
 
 /// What a task has stored, also of fields its board does not show: JSON texts by field.

@@ -88,7 +88,7 @@ impl Service {
             };
             row.apply(&state);
             let values = if board.has_fields || !given.is_empty() {
-                let fields = fields::of_board(&mut tx, board.id).await?;
+                let fields = fields::of_board_held(&mut tx, board.id).await?;
                 let values = fields::rules::settle(&fields, &given, None).map_err(Error::from)?;
                 row.custom = fields::shown(&fields, &values.iter().cloned().collect());
                 values

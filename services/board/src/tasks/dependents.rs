@@ -36,7 +36,8 @@ pub async fn before(tx: &mut Tx, task: Uuid) -> Result<Vec<TaskRow>> {
 }
 
 /// Carries out what follows for the dependents of `title`, after its own change is written, and answers the events that tell of it.
-/// When a dependency is reopened, work that had begun goes back to the inbox.
+/// When a dependency is reopened, work that had begun goes back to the inbox. All of them count the change: what they are blocked by is part of
+/// them, and whoever waited for their locks has to look again.
 pub async fn after(
     tx: &mut Tx,
     caller: &Caller,
@@ -49,7 +50,9 @@ pub async fn after(
         return Ok(Vec::new());
     }
     let returns = |row: &TaskRow| what == Dependency::Reopened && begun(&row.state());
-    let returning: Vec<Uuid> = before.iter().filter(|row| returns(row)).map(|row| row.id).collect();
+    let (returning, staying): (Vec<&TaskRow>, Vec<&TaskRow>) = before.iter().partition(|row| returns(row));
+    let ids = |rows: &[&TaskRow]| rows.iter().map(|row| row.id).collect::<Vec<Uuid>>();
+    let (returning, staying) = (ids(&returning), ids(&staying));
     if !returning.is_empty() {
         sqlx::query!(
             "UPDATE board.tasks SET status = 'inbox', assigned_agent_id = NULL, in_progress_at = NULL, \
@@ -61,8 +64,15 @@ pub async fn after(
         .execute(&mut **tx)
         .await?;
     }
-    let ids: Vec<Uuid> = before.iter().map(|row| row.id).collect();
-    let rows = rows_by_id(tx, &ids).await?;
+    if !staying.is_empty() {
+        sqlx::query!(
+            "UPDATE board.tasks SET revision = revision + 1 WHERE id = ANY($1)",
+            &staying
+        )
+        .execute(&mut **tx)
+        .await?;
+    }
+    let rows = rows_by_id(tx, &[returning, staying].concat()).await?;
     let events = before.iter().filter_map(|old| {
         let new = rows.iter().find(|row| row.id == old.id)?;
         let (kind, message) = match what {

@@ -329,7 +329,7 @@ async fn write(
     if let Some(given) = change.custom
         && (loaded.board.has_fields || !given.is_empty())
     {
-        let fields = fields::of_board(tx, loaded.board.id).await?;
+        let fields = fields::of_board_held(tx, loaded.board.id).await?;
         let mut values = fields::stored(tx, row.id).await?;
         let changed = fields::rules::settle(&fields, &given, Some(&values)).map_err(Error::from)?;
         fields::write(tx, row.id, &changed).await?;

@@ -5,7 +5,7 @@ use proto::board::v1::{
     custom_field_service_client::CustomFieldServiceClient,
 };
 use serde_json::{Value, json};
-use sqlx::Connection;
+use sqlx::{Connection, Executor};
 use tonic::Code;
 use uuid::Uuid;
 
@@ -380,6 +380,58 @@ async fn tasks_carry_values_of_their_boards_fields() {
     let left = person.get(FIELDS).await.expect(200);
     assert_eq!(left[0]["board_ids"], json!([]));
     person.delete(&format!("{FIELDS}/{}", id(&severity))).await.expect(200);
+    office.mc.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_type_does_not_change_under_a_value_that_is_being_written() {
+    let office = Office::open().await;
+    let person = &office.person;
+    let board = office.board("Board", json!({})).await;
+    let field = person
+        .post(FIELDS, json!({"field_key": "when", "board_ids": [board]}))
+        .await
+        .expect(200);
+    let field = format!("{FIELDS}/{}", id(&field));
+    let url = format!("/api/v1/boards/{board}/tasks");
+    let task = json!({"title": "t", "custom_field_values": {"when": "2031-01-01"}});
+    let task = format!("{url}/{}", id(&person.post(&url, task).await.expect(200)));
+
+    // The value is held, so that its change stops after it was found to fit.
+    let database = &office.mc.database.url;
+    let mut holder = sqlx::PgConnection::connect(database).await.expect("the database");
+    holder
+        .execute("BEGIN; UPDATE board.task_custom_field_values SET value = value")
+        .await
+        .expect("held");
+    let pool = sqlx::PgPool::connect(database).await.expect("the database");
+    let waiting = async |count: i64| {
+        eventually("waiting for the value", || async {
+            let waiting: i64 = sqlx::query_scalar(
+                "SELECT count(*) FROM pg_stat_activity \
+                 WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%custom_field%'",
+            )
+            .fetch_one(&pool)
+            .await
+            .expect("a count");
+            (waiting == count).then_some(())
+        })
+        .await;
+    };
+    let (written, changed, ()) = tokio::join!(
+        person.patch(&task, json!({"custom_field_values": {"when": "soon"}})),
+        async {
+            waiting(1).await;
+            person.patch(&field, json!({"field_type": "date"})).await
+        },
+        async {
+            waiting(2).await;
+            holder.execute("ROLLBACK").await.expect("let go");
+        }
+    );
+    assert_eq!(written.expect(200)["custom_field_values"], json!({"when": "soon"}));
+    assert_eq!(changed.detail(409)["reason"], "must be an ISO date string (YYYY-MM-DD)");
+    pool.close().await;
     office.mc.stop().await;
 }
 

@@ -259,6 +259,10 @@ async fn dependencies_hold_tasks_back_and_let_them_go() {
         (&unblocked.data["task"]["title"], &unblocked.data["task"]["is_blocked"]),
         (&json!("B2"), &json!(false))
     );
+    assert_ne!(
+        unblocked.data["task"]["etag"], edited["etag"],
+        "what it is blocked by is part of it"
+    );
     person.patch(&b_url, json!({"status": "in_progress"})).await.expect(200);
     person.patch(&a_url, json!({"status": "inbox"})).await.expect(200);
     let returned = person.get(&format!("/api/v1/tasks/{}", id(&b))).await.expect(200);
@@ -295,6 +299,7 @@ async fn dependencies_hold_tasks_back_and_let_them_go() {
         (&freed["depends_on_task_ids"], &freed["is_blocked"]),
         (&json!([b["id"]]), &json!(false))
     );
+    assert_ne!(freed["etag"], d["etag"]);
     office.mc.stop().await;
 }
 
