@@ -1,6 +1,11 @@
 //! What this service asks the board service.
 
-use chassis::{Caller, Error, Result, channel::Peers, error::Kind, identity::uuid_of};
+use chassis::{
+    Caller, Error, Result,
+    channel::{ANSWER, Peers},
+    error::Kind,
+    identity::uuid_of,
+};
 use proto::board::v1::{
     Board, ListGatewayBoardsRequest, LookupBoardRequest, board_directory_service_client::BoardDirectoryServiceClient,
 };
@@ -20,6 +25,7 @@ impl Boards {
             gateway_id: gateway.to_string(),
         };
         Ok(BoardDirectoryServiceClient::new(peer)
+            .max_decoding_message_size(ANSWER)
             .list_gateway_boards(request)
             .await?
             .into_inner()

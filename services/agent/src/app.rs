@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use chassis::{
     Caller, Context, Error, Result, Store,
-    channel::{Peer, Peers},
+    channel::{ANSWER, Peer, Peers},
     error::Kind,
     identity::Signer,
     seal::Sealer,
@@ -97,7 +97,7 @@ impl App {
 
     /// The board service.
     pub fn board_directory(&self) -> BoardDirectoryServiceClient<Peer> {
-        BoardDirectoryServiceClient::new(self.peer("board", None))
+        BoardDirectoryServiceClient::new(self.peer("board", None)).max_decoding_message_size(ANSWER)
     }
 
     /// A group of boards with its boards; `None` when there is none.
@@ -105,7 +105,8 @@ impl App {
         let request = LookupBoardGroupRequest {
             group_id: id.to_owned(),
         };
-        let mut client = BoardGroupDirectoryServiceClient::new(self.peer("board", None));
+        let mut client =
+            BoardGroupDirectoryServiceClient::new(self.peer("board", None)).max_decoding_message_size(ANSWER);
         found(
             client
                 .lookup_board_group(request)

@@ -2,7 +2,11 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use chassis::{Caller, Error, Result, channel::Peers, identity::uuid_of};
+use chassis::{
+    Caller, Error, Result,
+    channel::{ANSWER, Peers},
+    identity::uuid_of,
+};
 use moka::future::Cache;
 use proto::{
     agent::v1::{LookupAgentsRequest, agent_directory_service_client::AgentDirectoryServiceClient},
@@ -79,6 +83,7 @@ impl Boards {
             board_ids: boards.iter().map(Uuid::to_string).collect(),
         };
         let found = BoardDirectoryServiceClient::new(peer)
+            .max_decoding_message_size(ANSWER)
             .lookup_boards(request)
             .await?
             .into_inner();
@@ -102,6 +107,7 @@ impl Boards {
             task_ids: tasks.iter().map(Uuid::to_string).collect(),
         };
         let found = BoardDirectoryServiceClient::new(peer)
+            .max_decoding_message_size(ANSWER)
             .lookup_tasks(request)
             .await?
             .into_inner();

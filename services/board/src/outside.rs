@@ -1,6 +1,10 @@
 //! What this service asks of the others, and only when a rule needs to know.
 
-use chassis::{Caller, Error, Result, channel::Peers, error::Kind};
+use chassis::{
+    Caller, Error, Result,
+    channel::{ANSWER, Peers},
+    error::Kind,
+};
 use proto::{
     agent::v1::{
         Agent, EnsureBoardLeadRequest, ListBoardAgentsRequest, LookupAgentsRequest, LookupGatewayMainRequest,
@@ -60,6 +64,7 @@ impl Outside {
             limit,
         };
         Ok(GateServiceClient::new(peer)
+            .max_decoding_message_size(ANSWER)
             .summarize_board(request)
             .await?
             .into_inner())
@@ -72,6 +77,7 @@ impl Outside {
             board_id: board.to_string(),
         };
         let found = AgentDirectoryServiceClient::new(peer)
+            .max_decoding_message_size(ANSWER)
             .list_board_agents(request)
             .await?;
         Ok(found.into_inner().agents)
@@ -87,7 +93,10 @@ impl Outside {
             organization_id: organization.to_string(),
             agent_ids: ids.iter().map(Uuid::to_string).collect(),
         };
-        let found = AgentDirectoryServiceClient::new(peer).lookup_agents(request).await?;
+        let found = AgentDirectoryServiceClient::new(peer)
+            .max_decoding_message_size(ANSWER)
+            .lookup_agents(request)
+            .await?;
         Ok(found.into_inner().agents)
     }
 
@@ -98,6 +107,7 @@ impl Outside {
             board_id: board.id.to_string(),
         };
         let agents = AgentDirectoryServiceClient::new(peer)
+            .max_decoding_message_size(ANSWER)
             .list_board_agents(request)
             .await?
             .into_inner()

@@ -132,6 +132,10 @@ impl Peers {
     }
 }
 
+/// Most bytes of an answer from another service. Lists carry what people and agents wrote as a whole; generated clients take 4 MiB unless they
+/// are told: `TaskServiceClient::new(peer).max_decoding_message_size(ANSWER)`.
+pub const ANSWER: usize = 512 * 1024 * 1024;
+
 /// The transport of a generated client: `TaskServiceClient::new(peers.on_behalf("board", &caller))`.
 #[derive(Clone)]
 pub struct Peer {

@@ -2,7 +2,10 @@
 
 use std::collections::HashSet;
 
-use chassis::{Caller, Error, Result, channel::Peers};
+use chassis::{
+    Caller, Error, Result,
+    channel::{ANSWER, Peers},
+};
 use proto::board::v1::{LookupBoardsRequest, board_directory_service_client::BoardDirectoryServiceClient};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -40,6 +43,7 @@ pub async fn check(peers: &Peers, caller: &Caller, organization: Uuid, access: &
         board_ids: named.clone(),
     };
     let found = BoardDirectoryServiceClient::new(peer)
+        .max_decoding_message_size(ANSWER)
         .lookup_boards(request)
         .await?
         .into_inner();

@@ -5,6 +5,7 @@ mod agents;
 mod approvals;
 mod audit;
 mod board;
+mod board_edges;
 mod board_plans;
 mod comment_feed;
 mod contract;
