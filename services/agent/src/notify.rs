@@ -216,9 +216,11 @@ struct Message {
     lease_id: Option<Uuid>,
     next_attempt_at: Option<OffsetDateTime>,
     created_at: OffsetDateTime,
+    /// The agent was never set up on its gateway.
+    absent: bool,
 }
 
-/// The first waiting message of each agent that is on its gateway, when it is due.
+/// The first waiting message of each agent that is on its gateway, when it is due, and those of agents that did not get there in time.
 async fn claim(app: &App, most: usize) -> Result<Vec<Message>> {
     if most == 0 {
         return Ok(Vec::new());
@@ -228,12 +230,13 @@ async fn claim(app: &App, most: usize) -> Result<Vec<Message>> {
         "UPDATE agent.messages SET lease_id = $1, lease_until = now() + interval '20 seconds', attempts = attempts + 1 WHERE id IN ( \
              SELECT m.id FROM agent.messages AS m JOIN agent.agents AS a ON a.id = m.agent_id \
              WHERE m.state = 'waiting' AND m.next_attempt_at <= now() AND (m.lease_until IS NULL OR m.lease_until < now()) \
-               AND a.observed_generation > 0 \
+               AND (a.observed_generation > 0 OR m.created_at < now() - interval '1 day') \
                AND NOT EXISTS (SELECT 1 FROM agent.messages AS o WHERE o.agent_id = m.agent_id AND o.state = 'waiting' \
                                AND (o.created_at, o.id) < (m.created_at, m.id)) \
              ORDER BY m.next_attempt_at LIMIT $2 FOR UPDATE OF m SKIP LOCKED) \
          RETURNING id, organization_id, agent_id, board_id, task_id, gateway_id, session_key, label, text, deliver, idempotency_key, \
-             sent_event, sent_text, failed_event, failed_text, listed, title, created_by, attempts, lease_id, next_attempt_at, created_at",
+             sent_event, sent_text, failed_event, failed_text, listed, title, created_by, attempts, lease_id, next_attempt_at, created_at, \
+             (SELECT a.observed_generation = 0 FROM agent.agents AS a WHERE a.id = agent_id) AS \"absent!\"",
         Uuid::now_v7(),
         i64::try_from(most).unwrap_or(1)
     )
@@ -250,11 +253,16 @@ async fn deliver(app: &App, message: Message) -> Result<()> {
         deliver: message.deliver,
         idempotency_key: message.idempotency_key.clone(),
     };
-    let outcome = app
-        .gateways(message.organization_id)
-        .send_message(request)
-        .await
-        .map_err(chassis::Error::from);
+    let outcome = if message.absent {
+        Err(chassis::Error::gateway(
+            "The agent was not set up on its gateway within a day.",
+        ))
+    } else {
+        app.gateways(message.organization_id)
+            .send_message(request)
+            .await
+            .map_err(chassis::Error::from)
+    };
     let now = OffsetDateTime::now_utc();
     let (state, next, error) = match &outcome {
         Ok(_) => ("sent", None, None),

@@ -242,3 +242,43 @@ async fn an_agent_that_went_while_its_gateway_was_away_is_removed_there_later() 
     .await;
     scene.mc.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_to_an_agent_that_is_never_set_up_is_given_up_after_a_day() {
+    let scene = Scene::start().await;
+    at_rest(&scene).await;
+    scene.fake.refuse_upgrades(Some(503));
+    scene.fake.cut();
+    let connection = format!("/api/v1/gateways/{}/connection", id(&scene.team.gateway));
+    eventually("losing the gateway", || async {
+        (scene.person.get(&connection).await.expect(200)["phase"] != "connected").then_some(())
+    })
+    .await;
+    let late = id(&scene.create(json!({"name": "Late", "board_id": scene.board()})).await);
+    scene
+        .person
+        .post(
+            &format!("/api/v1/agents/{late}/nudge"),
+            json!({"message": "Are you there?"}),
+        )
+        .await
+        .expect(200);
+    scene
+        .sql("UPDATE agent.messages SET created_at = created_at - interval '25 hours' WHERE state = 'waiting'")
+        .await;
+    eventually("giving up", || async {
+        (scene.events("agent.nudge.failed").await.len() == 1).then_some(())
+    })
+    .await;
+    scene.fake.refuse_upgrades(None);
+    eventually("being set up", || async {
+        scene.fake.agents().contains(&format!("mc-{late}")).then_some(())
+    })
+    .await;
+    let said = scene.fake.messages(&format!("agent:mc-{late}:main"));
+    assert!(
+        !said.iter().any(|text| text.contains("Are you there?")),
+        "what is over is not told: {said:?}"
+    );
+    scene.mc.stop().await;
+}
