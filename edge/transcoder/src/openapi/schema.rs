@@ -206,7 +206,7 @@ impl<'t> Schemas<'t> {
 
 /// Whether the field may be left out but not be null.
 fn refuses_null(field: &Field) -> bool {
-    field.presence && field.rules.not_null && !field.rules.required
+    field.rules.not_null && !field.rules.required
 }
 
 fn text(field: &Field, direction: Direction) -> Value {
