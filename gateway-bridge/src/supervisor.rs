@@ -595,12 +595,24 @@ async fn tell(
     mut states: watch::Receiver<SessionState>,
 ) {
     let mut told = None;
+    // The connection seen last: another one in the same phase means that the gateway was away, for however short.
+    let mut seen: Option<String> = None;
     loop {
         let state = states.borrow_and_update().clone();
         if let Err(error) = inner.leases.tell(id, &connection(id, &state).encode_to_vec()).await {
             tracing::debug!(gateway = %id, error = error.report(), "connection state not told to other replicas");
         }
         let news = state.phase != Phase::Connecting && told.as_ref() != Some(&state.phase);
+        if state.is_connected() {
+            let again = seen.is_some() && seen != state.conn_id;
+            seen.clone_from(&state.conn_id);
+            if again
+                && !news
+                && let Err(error) = back(&inner, id, organization).await
+            {
+                tracing::warn!(gateway = %id, error = error.report(), "a short interruption's end not recorded");
+            }
+        }
         if news {
             let brief = matches!(state.phase, Phase::Unreachable | Phase::Stopped);
             if brief {
@@ -610,13 +622,6 @@ async fn tell(
                     .await
                     .is_ok_and(|changed| changed.is_ok())
                 {
-                    let now = states.borrow().clone();
-                    if now.is_connected()
-                        && told.as_ref() == Some(&now.phase)
-                        && let Err(error) = back(&inner, id, organization).await
-                    {
-                        tracing::warn!(gateway = %id, error = error.report(), "a short interruption's end not recorded");
-                    }
                     continue;
                 }
             }
