@@ -101,17 +101,17 @@ impl Holder {
     }
 }
 
-/// Whether a caller has every right that it had. What it gained elsewhere does not matter, nor which organization is active: a stream keeps
+/// Whether a caller still has every right that it had. What it gained elsewhere does not matter, nor which organization is active: a stream keeps
 /// to the one it was begun in.
-fn keeps(had: &Principal, has: &Principal) -> bool {
-    had.id == has.id
-        && had.board_id == has.board_id
-        && had.is_lead == has.is_lead
-        && had.read_only == has.read_only
-        && had
+fn keeps(before: &Principal, now: &Principal) -> bool {
+    before.id == now.id
+        && before.board_id == now.board_id
+        && before.is_lead == now.is_lead
+        && before.read_only == now.read_only
+        && before
             .memberships
             .iter()
-            .all(|membership| has.memberships.contains(membership))
+            .all(|membership| now.memberships.contains(membership))
 }
 
 /// Credentials as they were sent: trimmed, blank ones left out.
