@@ -233,11 +233,11 @@ impl Places {
                 continue;
             };
             let caller = self.app.itself(now.organization_id);
-            let moves = change("agent.updated", now)
+            let entry = change("agent.updated", now)
                 .message(format!("Agent {} moves to another gateway with its board.", now.name))
                 .before(&old.to_proto())
                 .after(&now.to_proto());
-            told.push(moves.into_event(&caller));
+            told.push(entry.into_event(&caller));
         }
         if !told.is_empty() {
             tx.record_events(&told).await?;

@@ -369,8 +369,8 @@ async fn admins_rename_their_organization_and_names_stay_unique() {
     );
 
     let told = events(&mc).await;
-    let renames = told.iter().filter(|kind| *kind == "organization.updated").count();
-    assert_eq!(renames, 3, "only changes are told: {told:?}");
+    let entries = told.iter().filter(|kind| *kind == "organization.updated").count();
+    assert_eq!(entries, 3, "only changes are told: {told:?}");
     eventually("the audit trail having the names", || async {
         let trail = person
             .get("/api/v1/activity?with_changes=true&event_type=organization.updated")
