@@ -13,7 +13,7 @@ use std::{
 use futures::Stream;
 use parking_lot::Mutex;
 use proto::event::v1::Event;
-use time::{OffsetDateTime, PrimitiveDateTime, format_description::well_known::Iso8601};
+use time::{Date, OffsetDateTime, PrimitiveDateTime, format_description::well_known::Iso8601};
 use tokio::{
     sync::{OnceCell, broadcast::error::RecvError, mpsc},
     task::JoinHandle,
@@ -46,8 +46,8 @@ pub enum Start {
 }
 
 impl Start {
-    /// The beginning that a request asks for. A resume token wins over `since`. `since` is an ISO 8601 time (UTC when it names no offset);
-    /// one that cannot be read means now. Invalid: the token is not one.
+    /// The beginning that a request asks for. A resume token wins over `since`. `since` is an ISO 8601 time (UTC when it names no offset, midnight
+    /// when it is a day); one that cannot be read means now. Invalid: the token is not one.
     pub fn of(since: Option<&str>, resume_token: Option<&str>) -> Result<Self> {
         if let Some(token) = resume_token.filter(|token| !token.is_empty()) {
             return match token.parse() {
@@ -65,6 +65,7 @@ impl Start {
 fn parse_time(text: &str) -> Option<OffsetDateTime> {
     OffsetDateTime::parse(text, &Iso8601::DEFAULT)
         .or_else(|_| PrimitiveDateTime::parse(text, &Iso8601::DEFAULT).map(PrimitiveDateTime::assume_utc))
+        .or_else(|_| Date::parse(text, &Iso8601::DEFAULT).map(|day| day.midnight().assume_utc()))
         .ok()
 }
 
@@ -396,6 +397,7 @@ mod tests {
                 None,
                 Start::Since(datetime!(2026-11-22 10:00 UTC)),
             ),
+            (Some("2026-11-22"), None, Start::Since(datetime!(2026-11-22 0:00 UTC))),
             (Some("2026-11-22T10:00:00Z"), Some("17"), Start::After(17)),
             (None, Some("0"), Start::After(0)),
             (None, Some(""), Start::Now),

@@ -49,7 +49,7 @@ pub async fn after(
     if before.is_empty() {
         return Ok(Vec::new());
     }
-    let returns = |row: &TaskRow| what == Dependency::Reopened && begun(&row.state());
+    let returns = |row: &TaskRow| goes_back(what, &row.state());
     let (returning, staying): (Vec<&TaskRow>, Vec<&TaskRow>) = before.iter().partition(|row| returns(row));
     let ids = |rows: &[&TaskRow]| rows.iter().map(|row| row.id).collect::<Vec<Uuid>>();
     let (returning, staying) = (ids(&returning), ids(&staying));
@@ -100,7 +100,34 @@ pub async fn after(
     Ok(events.collect())
 }
 
-/// Whether a task is more than one that lies untouched in the inbox.
-fn begun(task: &State) -> bool {
-    task.status != Status::Inbox || task.assignee.is_some() || task.in_progress_at.is_some()
+/// Whether a dependent goes back to the inbox: when a dependency is reopened, and it is more than a task that lies there untouched.
+fn goes_back(what: Dependency, task: &State) -> bool {
+    let begun = task.status != Status::Inbox || task.assignee.is_some() || task.in_progress_at.is_some();
+    what == Dependency::Reopened && begun
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn begun_work_goes_back_when_a_dependency_is_reopened_and_only_then() {
+        for what in [Dependency::Finished, Dependency::Reopened, Dependency::Deleted] {
+            for status in Status::ALL {
+                for assignee in [None, Some(Uuid::nil())] {
+                    for in_progress_at in [None, Some(OffsetDateTime::UNIX_EPOCH)] {
+                        let task = State {
+                            status,
+                            assignee,
+                            in_progress_at,
+                            ..State::NEW
+                        };
+                        let untouched = task == State::NEW;
+                        let expected = what == Dependency::Reopened && !untouched;
+                        assert_eq!(goes_back(what, &task), expected, "{what:?} {task:?}");
+                    }
+                }
+            }
+        }
+    }
 }
