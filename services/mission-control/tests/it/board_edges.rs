@@ -2,6 +2,7 @@
 
 use proto::board::v1::{TaskStatus, UpdateTaskRequest};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::{
     board::Office,
@@ -108,6 +109,27 @@ async fn names_are_kept_whole_or_refused() {
             (&json!(["body", field]), &json!("string_too_long")),
             "{url}"
         );
+    }
+    // Nor do lists grow without bound.
+    let many: Vec<Uuid> = std::iter::repeat_with(Uuid::now_v7).take(1001).collect();
+    let tasks = format!("/api/v1/boards/{board}/tasks");
+    let task = id(&person.post(&tasks, json!({"title": "t"})).await.expect(200));
+    for field in ["depends_on_task_ids", "tag_ids"] {
+        for (url, made) in [(tasks.clone(), true), (format!("{tasks}/{task}"), false)] {
+            let mut body = json!({"title": "t"});
+            body[field] = json!(many);
+            let refused = if made {
+                person.post(&url, body).await
+            } else {
+                person.patch(&url, body).await
+            };
+            let refused = refused.detail(422);
+            assert_eq!(
+                (&refused[0]["loc"], &refused[0]["type"]),
+                (&json!(["body", field]), &json!("too_long")),
+                "{url}"
+            );
+        }
     }
     // A name is not taken away by null either.
     for url in [
