@@ -316,6 +316,18 @@ async fn a_task_has_one_pending_approval_and_exists() {
         .await
         .detail(404);
     assert_eq!(detail["missing_task_ids"], json!([unknown]), "{detail:#}");
+    let many: Vec<String> = (0..201).map(|_| Uuid::now_v7().to_string()).collect();
+    for (field, value) in [("task_ids", json!(many)), ("payload", json!({"taskIds": many}))] {
+        let mut too_many = body.clone();
+        too_many[field] = value;
+        let detail = desk
+            .mc
+            .person()
+            .post(&desk.url("approvals"), too_many)
+            .await
+            .detail(422);
+        assert_eq!(detail[0]["loc"], json!(["body", "task_ids"]), "{detail:#}");
+    }
     assert_eq!(desk.list("").await["total"], 0);
 
     let asking = futures::future::join_all((0..6).map(|_| desk.ask(desk.request(&[&first])))).await;
