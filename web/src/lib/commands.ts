@@ -14,6 +14,8 @@ export interface Command {
   readonly words?: string;
   /** The shortcut that does the same, as shown. */
   readonly hint?: string;
+  /** Only for owners and admins. */
+  readonly admin?: boolean;
   /** Goes to a place, … */
   readonly to?: string;
   /** … or does something. */

@@ -1,5 +1,7 @@
 // What is chosen for a board wherever one is made or changed: its rules, its gateway, its group.
 import { useQuery } from "@tanstack/react-query";
+import { useEffect } from "react";
+import { Link } from "wouter";
 import { useIsAdmin } from "@/lib/me";
 import { gatewaysQuery, groupsQuery } from "@/pages/boards/queries";
 import rules from "@/texts/en/rules";
@@ -38,10 +40,33 @@ export function BoardPlaces({ gateway, group, errors }: { gateway: Choosing; gro
   // Gateways are for owners and admins to see.
   const gateways = useQuery({ ...gatewaysQuery, enabled: admin });
   const groups = useQuery(groupsQuery);
+  // Where there is one only, nobody has to choose.
+  const only = gateways.data?.length === 1 ? gateways.data[0]?.id : undefined;
+  const { value, onChange } = gateway;
+  useEffect(() => {
+    if (only && value === "") onChange({ target: { value: only } });
+    // Once, when it is known: what somebody chooses then is theirs.
+  }, [only]);
   const unknown = gateway.value !== "" && !gateways.data?.some((one) => one.id === gateway.value);
   return (
     <div className="grid gap-4 sm:grid-cols-2">
-      <Field label={t.gateway} hint={t.gatewayHint} error={errors.gateway} optional>
+      <Field
+        label={t.gateway}
+        hint={
+          gateways.data?.length === 0 ? (
+            <>
+              {t.gatewayNone}{" "}
+              <Link to="/gateways/new" className="rounded-sm font-medium text-info-ink hover:underline">
+                {t.gatewayConnect}
+              </Link>
+            </>
+          ) : (
+            t.gatewayHint
+          )
+        }
+        error={errors.gateway}
+        required
+      >
         <Select {...gateway} disabled={!admin}>
           <option value="">{t.noGateway}</option>
           {unknown && <option value={gateway.value}>…</option>}

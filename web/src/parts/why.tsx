@@ -44,7 +44,7 @@ export default function Why({ refused, onClose }: { refused: Refused; onClose: (
       <QueryView query={verdict} skeleton={<Skeleton lines={2} />}>
         {(data) => (
           <div className="space-y-2 text-sm">
-            <p className="font-medium">{data.allowed ? t.letThrough : data.detail}</p>
+            <p className="font-medium">{data.allowed ? t.letThrough : t.notLet}</p>
             {data.allowed ? (
               refused.said && (
                 <p className="text-muted">

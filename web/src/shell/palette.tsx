@@ -1,13 +1,14 @@
 import { useQuery } from "@tanstack/react-query";
-import { ChevronRight, Keyboard, LogOut, Moon, PanelLeft, Search, SquareKanban, Sun } from "lucide-react";
+import { Bot, Building2, ChevronRight, Keyboard, Layers, LogOut, Moon, PanelLeft, Router, Search, SquareKanban, Sun } from "lucide-react";
 import { type KeyboardEvent, useId, useMemo, useState } from "react";
 import { useLocation } from "wouter";
 import { type Command, commands } from "@/lib/commands";
 import { shown } from "@/lib/hotkeys";
-import { useIsAdmin } from "@/lib/me";
+import { organizationsQuery, useIsAdmin } from "@/lib/me";
 import { signOut } from "@/lib/session";
 import { useStore } from "@/lib/store";
-import { boardsQuery } from "@/pages/boards/queries";
+import { agentsQuery } from "@/pages/agents/queries";
+import { boardsQuery, gatewaysQuery, groupsQuery } from "@/pages/boards/queries";
 import { setTheme, toggleSidebar } from "@/lib/theme";
 import shell from "@/texts/en/shell";
 import { texts } from "@/texts/catalogue";
@@ -15,6 +16,7 @@ import { Key } from "@/ui/badge";
 import { cx } from "@/ui/cx";
 import { Modal } from "@/ui/dialog";
 import { overlay } from "./app";
+import { useOrganizationSwitch } from "./organizations";
 import { navigation, pages } from "./pages";
 
 const t = texts("shell", shell);
@@ -51,6 +53,11 @@ export default function Palette({ onClose }: { onClose: () => void }) {
   const offered = useStore(commands);
   const admin = useIsAdmin();
   const boards = useQuery(boardsQuery);
+  const agents = useQuery(agentsQuery);
+  const groups = useQuery(groupsQuery);
+  const gateways = useQuery({ ...gatewaysQuery, enabled: admin });
+  const organizations = useQuery(organizationsQuery);
+  const { change } = useOrganizationSwitch();
 
   const all = useMemo<Command[]>(() => {
     const here = [...offered.values()].flat();
@@ -59,8 +66,14 @@ export default function Palette({ onClose }: { onClose: () => void }) {
       ...navigation
         .filter((entry) => !entry.admin || admin)
         .map((entry) => ({ id: `go-${entry.to}`, label: entry.label(), group: t.palette.goTo, icon: entry.icon, to: entry.to, hint: entry.key && shown(`g ${entry.key}`).join(" ") })),
-      ...pages.flatMap((page) => page.commands?.() ?? []),
+      ...pages.flatMap((page) => page.commands?.() ?? []).filter((command) => !command.admin || admin),
       ...(boards.data ?? []).map((board) => ({ id: `board-${board.id}`, label: board.name, group: t.palette.boards, icon: SquareKanban, words: board.slug, to: `/boards/${board.id}` })),
+      ...(agents.data ?? []).map((agent) => ({ id: `agent-${agent.id}`, label: agent.name, group: t.palette.agents, icon: Bot, to: `/agents/${agent.id}` })),
+      ...(groups.data ?? []).map((group) => ({ id: `group-${group.id}`, label: group.name, group: t.palette.groups, icon: Layers, words: group.slug, to: `/groups/${group.id}` })),
+      ...(gateways.data ?? []).map((gateway) => ({ id: `gateway-${gateway.id}`, label: gateway.name, group: t.palette.gateways, icon: Router, words: gateway.url, to: `/gateways/${gateway.id}` })),
+      ...(organizations.data ?? [])
+        .filter((organization) => !organization.isActive)
+        .map((organization) => ({ id: `organization-${organization.id}`, label: t.palette.enter(organization.name), group: t.organizations, icon: Building2, run: () => void change(organization.id, organization.name) })),
       { id: "theme-light", label: `${t.theme.label}: ${t.theme.light}`, group: t.palette.actions, icon: Sun, run: () => setTheme("light") },
       { id: "theme-dark", label: `${t.theme.label}: ${t.theme.dark}`, group: t.palette.actions, icon: Moon, run: () => setTheme("dark") },
       { id: "theme-system", label: `${t.theme.label}: ${t.theme.system}`, group: t.palette.actions, icon: Sun, run: () => setTheme("system") },
@@ -68,7 +81,7 @@ export default function Palette({ onClose }: { onClose: () => void }) {
       { id: "shortcuts", label: t.help, group: t.palette.actions, icon: Keyboard, run: () => overlay.set("shortcuts"), hint: "?" },
       { id: "sign-out", label: t.signOut, group: t.palette.actions, icon: LogOut, run: signOut },
     ];
-  }, [offered, admin, boards.data]);
+  }, [offered, admin, boards.data, agents.data, groups.data, gateways.data, organizations.data, change]);
 
   const found = useMemo(() => {
     if (query.trim() === "") return all;

@@ -1,12 +1,11 @@
 import { Building2, Check, ChevronsUpDown, CircleHelp, Laptop, LogOut, Menu as MenuIcon, Moon, PanelLeft, Plus, Search, Sun, UserRound } from "lucide-react";
-import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { Link, useLocation } from "wouter";
 import { OrganizationService } from "@/gen/missioncontrol/org/v1/org_pb";
 import { api } from "@/lib/api";
 import { useForm } from "@/lib/form";
 import { isMac } from "@/lib/hotkeys";
-import { restartLive } from "@/lib/live";
 import { meQuery, organizationsQuery, personName, useIsAdmin, useOrganization } from "@/lib/me";
 import type { Section } from "@/lib/page";
 import { signOut } from "@/lib/session";
@@ -21,9 +20,9 @@ import { cx } from "@/ui/cx";
 import { Dialog, DialogActions, Modal } from "@/ui/dialog";
 import { Field, FormFailure, Input } from "@/ui/field";
 import { Menu } from "@/ui/menu";
-import { toast, toastError } from "@/ui/toast";
 import { overlay } from "./app";
 import { Link as LinkIndicator } from "./link";
+import { useOrganizationSwitch } from "./organizations";
 import { navigation, preload } from "./pages";
 
 const t = texts("shell", shell);
@@ -145,26 +144,10 @@ export function Topbar() {
 }
 
 function OrganizationSwitcher({ closed }: { closed: boolean }) {
-  const queries = useQueryClient();
   const { data: organizations = [] } = useQuery(organizationsQuery);
   const active = useOrganization();
-  const [, go] = useLocation();
   const [creating, setCreating] = useState(false);
-  const enter = (name: string) => {
-    toast({ tone: "ok", title: t.switched(name) });
-    go("/");
-    queries.removeQueries({ predicate: (query) => query.queryKey[0] !== "me" });
-    restartLive();
-    void queries.invalidateQueries();
-  };
-  const change = async (id: string, name: string) => {
-    try {
-      await api(OrganizationService).setActiveOrganization({ organizationId: id });
-      enter(name);
-    } catch (error) {
-      toastError(error, t.switchFailed);
-    }
-  };
+  const { enter, change } = useOrganizationSwitch();
   return (
     <>
       <Menu

@@ -13,7 +13,7 @@ export default definePage({
     { path: "/agents/:agentId/edit", load: () => import("./edit") },
   ],
   nav: [{ section: "fleet", order: 20, label: () => t.agents, icon: Bot, to: "/agents", key: "a", admin: true }],
-  commands: () => [{ id: "new-agent", label: t.newAgent, group: t.agents, icon: Plus, to: "/agents/new" }],
+  commands: () => [{ id: "new-agent", label: t.newAgent, group: t.agents, icon: Plus, to: "/agents/new", admin: true }],
   live: [
     { types: ["task."], invalidates: [["agent-tasks"]] },
     { types: ["agent."], apply: (event, client) => void import("./live").then(({ applyAgent }) => applyAgent(event, client)) },

@@ -129,17 +129,21 @@ function BoardView({ boardId, data }: { boardId: string; data: BoardData }) {
   useCommands(
     useMemo(
       () => [
-        { id: "task-new", label: t.newTask, group: data.board.name, icon: Plus, hint: "C", run: () => setAdding(TaskStatus.INBOX) },
+        ...(mayWrite ? [{ id: "task-new", label: t.newTask, group: data.board.name, icon: Plus, hint: "C", run: () => setAdding(TaskStatus.INBOX) }] : []),
         { id: "board-chat", label: t.chat, group: data.board.name, icon: MessageSquare, hint: "M", run: () => toggle("chat") },
         { id: "board-agents", label: t.agents, group: data.board.name, icon: Bot, run: () => toggle("agents") },
         { id: "board-memory", label: t.memory, group: data.board.name, icon: Brain, run: () => toggle("memory") },
         { id: "board-settings", label: t.settings, group: data.board.name, icon: Settings, words: t.rules, to: `/boards/${boardId}/settings` },
-        { id: "board-pause", label: t.pause, group: data.board.name, icon: Pause, run: () => setPaused(true) },
-        { id: "board-resume", label: t.resume, group: data.board.name, icon: Play, run: () => setPaused(false) },
-        { id: "board-undo", label: t.undo, group: data.board.name, icon: Undo2, run: () => void actions.undo() },
+        ...(mayWrite
+          ? [
+              { id: "board-pause", label: t.pause, group: data.board.name, icon: Pause, run: () => setPaused(true) },
+              { id: "board-resume", label: t.resume, group: data.board.name, icon: Play, run: () => setPaused(false) },
+              { id: "board-undo", label: t.undo, group: data.board.name, icon: Undo2, run: () => void actions.undo() },
+            ]
+          : []),
         ...[...data.tasks.values()].slice(0, 1000).map((task) => ({ id: `task-${task.id}`, label: task.title, group: t.task, words: t.status[STATUS_WORDS[task.status]], run: () => openIt(task.id) })),
       ],
-      [data.board.name, data.tasks, boardId, toggle, setPaused, actions, openIt],
+      [data.board.name, data.tasks, boardId, mayWrite, toggle, setPaused, actions, openIt],
     ),
   );
 
@@ -181,8 +185,12 @@ function BoardView({ boardId, data }: { boardId: string; data: BoardData }) {
               { label: t.chat, icon: MessageSquare, run: () => toggle("chat") },
               { label: t.agents, icon: Bot, run: () => toggle("agents") },
               { label: t.memory, icon: Brain, run: () => toggle("memory") },
-              { label: t.pause, icon: Pause, separated: true, run: () => setPaused(true) },
-              { label: t.resume, icon: Play, run: () => setPaused(false) },
+              ...(mayWrite
+                ? [
+                    { label: t.pause, icon: Pause, separated: true, run: () => setPaused(true) },
+                    { label: t.resume, icon: Play, run: () => setPaused(false) },
+                  ]
+                : []),
               { label: t.settings, icon: Settings, separated: true, to: `/boards/${boardId}/settings` },
             ]}
           >

@@ -16,7 +16,7 @@ export default definePage({
     { section: "work", order: 20, label: () => t.boards, icon: SquareKanban, to: "/boards", key: "b" },
     { section: "work", order: 21, label: () => t.groups, icon: Layers, to: "/groups", key: "o" },
   ],
-  commands: () => [{ id: "new-board", label: t.newBoard, group: t.boards, icon: Plus, to: "/boards?new=1" }],
+  commands: () => [{ id: "new-board", label: t.newBoard, group: t.boards, icon: Plus, to: "/boards?new=1", admin: true }],
   live: [
     { types: ["board.", "board_group."], invalidates: [["boards"], ["groups"]] },
     { types: ["task.created", "task.deleted", "task.status_changed"], invalidates: [["groups"]] },

@@ -13,6 +13,6 @@ export default definePage({
     { path: "/gateways/:gatewayId/edit", load: () => import("./edit") },
   ],
   nav: [{ section: "fleet", order: 30, label: () => t.gateways, icon: Router, to: "/gateways", key: "w", admin: true }],
-  commands: () => [{ id: "new-gateway", label: t.newGateway, group: t.gateways, icon: Plus, to: "/gateways/new", words: "openclaw connect" }],
+  commands: () => [{ id: "new-gateway", label: t.newGateway, group: t.gateways, icon: Plus, to: "/gateways/new", words: "openclaw connect", admin: true }],
   live: [{ types: ["gateway."], invalidates: [["gateways"]] }],
 });

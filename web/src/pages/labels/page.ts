@@ -15,8 +15,8 @@ export default definePage({
     { section: "organization", order: 51, label: () => t.fields, icon: TextCursorInput, to: "/custom-fields", key: "f" },
   ],
   commands: () => [
-    { id: "new-tag", label: t.newTag, group: t.tags, icon: Plus, to: "/tags?new=1" },
-    { id: "new-field", label: t.newField, group: t.fields, icon: Plus, to: "/custom-fields?new=1" },
+    { id: "new-tag", label: t.newTag, group: t.tags, icon: Plus, to: "/tags?new=1", admin: true },
+    { id: "new-field", label: t.newField, group: t.fields, icon: Plus, to: "/custom-fields?new=1", admin: true },
   ],
   live: [
     { types: ["tag."], invalidates: [["tags"]] },

@@ -1,4 +1,4 @@
-import { Building2, KeyRound, Mail, UserPlus, UserRound, Webhook } from "lucide-react";
+import { Building2, KeyRound, Mail, ShieldQuestion, UserPlus, UserRound, Webhook } from "lucide-react";
 import { definePage } from "@/lib/page";
 import { soon } from "@/lib/soon";
 import places from "@/texts/en/places";
@@ -17,10 +17,11 @@ export default definePage({
   nav: [{ section: "organization", order: 80, label: () => t.organization, icon: Building2, to: "/organization", key: "m" }],
   commands: () => [
     { id: "settings", label: t.settings, group: t.organization, icon: UserRound, to: "/settings" },
-    { id: "invite", label: t.invite, group: t.organization, icon: UserPlus, to: "/organization/invites?new=1" },
-    { id: "invites", label: t.invites, group: t.organization, icon: Mail, to: "/organization/invites" },
-    { id: "keys", label: t.keys, group: t.organization, icon: KeyRound, to: "/organization/keys" },
-    { id: "webhooks", label: t.webhooks, group: t.organization, icon: Webhook, to: "/organization/webhooks" },
+    { id: "access", label: t.access, group: t.organization, icon: ShieldQuestion, words: t.accessWords, to: "/organization/access" },
+    { id: "invite", label: t.invite, group: t.organization, icon: UserPlus, to: "/organization/invites?new=1", admin: true },
+    { id: "invites", label: t.invites, group: t.organization, icon: Mail, to: "/organization/invites", admin: true },
+    { id: "keys", label: t.keys, group: t.organization, icon: KeyRound, to: "/organization/keys", admin: true },
+    { id: "webhooks", label: t.webhooks, group: t.organization, icon: Webhook, to: "/organization/webhooks", admin: true },
   ],
   live: [
     { types: ["member."], invalidates: [["members"], ["access"]] },

@@ -15,8 +15,8 @@ export default definePage({
     { section: "fleet", order: 41, label: () => t.packs, icon: Package, to: "/skill-packs", admin: true },
   ],
   commands: () => [
-    { id: "new-pack", label: t.newPack, group: t.skills, icon: Plus, to: "/skill-packs?new=1" },
-    { id: "new-skill", label: t.newSkill, group: t.skills, icon: Plus, to: "/skills?new=1" },
+    { id: "new-pack", label: t.newPack, group: t.skills, icon: Plus, to: "/skill-packs?new=1", admin: true },
+    { id: "new-skill", label: t.newSkill, group: t.skills, icon: Plus, to: "/skills?new=1", admin: true },
   ],
   live: [
     { types: ["skill."], invalidates: [["skills"]] },

@@ -68,6 +68,7 @@ export default {
 
   whyTitle: "Why not?",
   said: "The server said:",
+  notLet: "Your role or your rights do not open this.",
   letThrough: "Your role and rights let you through; what refused is a rule of the operation itself.",
   whole: "Everything you may do",
 };

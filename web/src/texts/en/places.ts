@@ -11,4 +11,6 @@ export default {
   webhooks: "Webhooks",
   invites: "Invites",
   invite: "Invite somebody",
+  access: "Who may do what, and why",
+  accessWords: "access rights permission denied",
 };
