@@ -1,9 +1,9 @@
 // Single sign-on: authorization code with PKCE at the issuer that the server names. The code is exchanged here; the token is in no address.
 import type { AuthConfig } from "@/gen/missioncontrol/org/v1/org_pb";
-import { signIn } from "./session";
+import { CALLBACK } from "./session";
 
-/** Where the issuer sends people back to. */
-export const CALLBACK = "/auth/callback";
+/** The query of `CALLBACK` that begins a sign-in in a window of its own, over a page that stays as it is. */
+export const BESIDE = "?beside";
 const KEY = "mc.oidc";
 
 interface Pending {
@@ -13,7 +13,8 @@ interface Pending {
   clientId: string;
   /** The tokens of this audience are access tokens; without one the identity token is what the server reads. */
   access: boolean;
-  place: string;
+  /** Where the person was; absent in a window of its own. */
+  place?: string;
 }
 
 function random(): string {
@@ -29,19 +30,20 @@ export async function challengeOf(verifier: string): Promise<string> {
   return encode(new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(verifier))));
 }
 
-/** Leaves for the issuer; people come back to where they were. */
+/** Leaves for the issuer; people come back to where they were, or, in a window of its own, to its end. */
 export async function beginOidc(config: AuthConfig): Promise<void> {
   const issuer = (config.issuer ?? "").replace(/\/$/, "");
   const found = await fetch(`${issuer}/.well-known/openid-configuration`, { credentials: "omit" });
   if (!found.ok) throw new Error(`${issuer} answered ${found.status}`);
   const metadata = (await found.json()) as { authorization_endpoint: string; token_endpoint: string };
+  const beside = location.pathname === CALLBACK && location.search === BESIDE;
   const pending: Pending = {
     state: random(),
     verifier: random(),
     tokenEndpoint: metadata.token_endpoint,
     clientId: config.clientId ?? "",
     access: Boolean(config.audience),
-    place: location.pathname === CALLBACK ? "/" : location.pathname + location.search,
+    ...(beside ? {} : { place: location.pathname === CALLBACK ? "/" : location.pathname + location.search }),
   };
   sessionStorage.setItem(KEY, JSON.stringify(pending));
   const to = new URL(metadata.authorization_endpoint);
@@ -59,8 +61,8 @@ export async function beginOidc(config: AuthConfig): Promise<void> {
   location.assign(to);
 }
 
-/** Back from the issuer: exchanges the code, signs in and answers where the person was. */
-export async function finishOidc(search: string): Promise<string> {
+/** Back from the issuer: exchanges the code for a token, and answers where the person was. */
+export async function finishOidc(search: string): Promise<{ token: string; place?: string }> {
   const answer = new URLSearchParams(search);
   const saved = sessionStorage.getItem(KEY);
   sessionStorage.removeItem(KEY);
@@ -75,6 +77,5 @@ export async function finishOidc(search: string): Promise<string> {
   const tokens = (await exchanged.json()) as { access_token?: string; id_token?: string; error_description?: string };
   const token = pending.access ? tokens.access_token : (tokens.id_token ?? tokens.access_token);
   if (!exchanged.ok || !token) throw new Error(tokens.error_description ?? `The issuer answered ${exchanged.status}.`);
-  signIn(token);
-  return pending.place;
+  return { token, ...(pending.place === undefined ? {} : { place: pending.place }) };
 }

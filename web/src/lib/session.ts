@@ -14,14 +14,22 @@ const KEY = "token";
 /** Written at every sign-in: tells other tabs even when the token is the same again. */
 const MARK = "signed-in";
 
+/** Where an issuer sends people back to; nobody is signed in there yet. */
+export const CALLBACK = "/auth/callback";
+
 /** The session of this browser. */
-export const session = new Store<Session>({ token: kept.get(KEY), expired: false });
+export const session = new Store<Session>({ token: typeof location !== "undefined" && location.pathname === CALLBACK ? null : kept.get(KEY), expired: false });
 
 /** Keeps a token that the server took. */
 export function signIn(token: string): void {
+  handOver(token);
+  session.set({ token, expired: false });
+}
+
+/** The same for all other tabs; in this one, which was there to sign in, nobody is. */
+export function handOver(token: string): void {
   kept.set(KEY, token);
   kept.set(MARK, String(Date.now()));
-  session.set({ token, expired: false });
 }
 
 /** Forgets the token, in every tab. */

@@ -20,6 +20,8 @@ function words(state: LinkState): [label: string, tone: Tone] {
       return [`${t.reconnecting} · ${t.stale(time(new Date(state.since)))}`, "warn"];
     case "offline":
       return [`${t.offline} · ${t.stale(time(new Date(state.since)))}`, "bad"];
+    case "idle":
+      return [t.idle, "neutral"];
     default:
       return [t.connecting, "neutral"];
   }

@@ -1,14 +1,14 @@
 import { useQuery } from "@tanstack/react-query";
 import { Eye, EyeOff, LogIn } from "lucide-react";
-import { type FormEvent, useEffect, useRef, useState } from "react";
+import { type FormEvent, useCallback, useEffect, useRef, useState } from "react";
 import { useLocation } from "wouter";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { AuthService, UserService } from "@/gen/missioncontrol/org/v1/org_pb";
 import { api } from "@/lib/api";
 import { say } from "@/lib/errors";
-import { beginOidc, CALLBACK, finishOidc } from "@/lib/oidc";
+import { beginOidc, BESIDE, finishOidc } from "@/lib/oidc";
 import { useStore } from "@/lib/store";
-import { session, signIn, signOut } from "@/lib/session";
+import { CALLBACK, handOver, session, signIn, signOut } from "@/lib/session";
 import shell from "@/texts/en/shell";
 import { texts } from "@/texts/catalogue";
 import { Button, IconButton } from "@/ui/button";
@@ -21,30 +21,59 @@ const t = texts("shell", shell).signIn;
 /** Asks the server whether it takes a token; the first sign-in makes the person and their organization. */
 async function attempt(token: string): Promise<void> {
   await api(UserService).bootstrapUser({}, { headers: { authorization: `Bearer ${token}` } });
-  signIn(token);
 }
 
-/** How people sign in here: by token, or at an issuer. */
+/** What went wrong on the way over the issuer: its words, or the server's. */
+function words(failure: unknown): string {
+  return failure instanceof ConnectError ? say(failure) : failure instanceof Error ? failure.message : String(failure);
+}
+
+/** How people sign in here: by token, or at an issuer. `onCancel`: over a page that stays as it is. */
 function Ways(props: { submit?: string; onCancel?: () => void }) {
   const { data, isPending } = useQuery({ queryKey: ["auth-config"], queryFn: ({ signal }) => api(AuthService).getAuthConfig({}, { signal }), retry: false });
   if (isPending) return <div className="skeleton h-24" />;
-  return data?.mode === "oidc" && data.clientId ? <SingleSignOn config={data} onCancel={props.onCancel} /> : <TokenForm {...props} />;
+  if (data?.mode !== "oidc" || !data.clientId) return <TokenForm {...props} />;
+  return props.onCancel ? <SignOnBeside onCancel={props.onCancel} /> : <SingleSignOn config={data} />;
 }
 
-function SingleSignOn({ config, onCancel }: { config: Parameters<typeof beginOidc>[0]; onCancel?: () => void }) {
+function SingleSignOn({ config }: { config: Parameters<typeof beginOidc>[0] }) {
   const [error, setError] = useState<string>();
   const [busy, setBusy] = useState(false);
+  const [done, setDone] = useState(false);
   const [path, go] = useLocation();
   const asked = useRef(false);
+  const begin = useCallback(() => {
+    setBusy(true);
+    setError(undefined);
+    beginOidc(config).catch((failure: unknown) => {
+      setError(words(failure));
+      setBusy(false);
+    });
+  }, [config]);
   useEffect(() => {
     if (path !== CALLBACK || asked.current || location.search === "") return;
     asked.current = true;
+    if (location.search === BESIDE) {
+      begin();
+      return;
+    }
     setBusy(true);
     finishOidc(location.search)
-      .then((place) => go(place, { replace: true }))
-      .catch((failure: unknown) => setError(failure instanceof Error ? failure.message : String(failure)))
+      .then(async ({ token, place }) => {
+        await attempt(token);
+        if (place !== undefined) {
+          go(place, { replace: true });
+          signIn(token);
+          return;
+        }
+        handOver(token);
+        setDone(true);
+        window.close();
+      })
+      .catch((failure: unknown) => setError(words(failure)))
       .finally(() => setBusy(false));
-  }, [path, go]);
+  }, [path, go, begin]);
+  if (done) return <p role="status">{t.besideDone}</p>;
   return (
     <div className="space-y-3">
       {error && (
@@ -52,28 +81,31 @@ function SingleSignOn({ config, onCancel }: { config: Parameters<typeof beginOid
           {t.oidcFailed}: {error}
         </FormFailure>
       )}
+      <Button variant="primary" size="lg" icon={LogIn} busy={busy} className="w-full" onClick={begin}>
+        {t.oidc}
+      </Button>
+    </div>
+  );
+}
+
+/** In a window of its own: this page waits as it is, with all that was typed, and hears of the new token as other tabs do. */
+function SignOnBeside({ onCancel }: { onCancel: () => void }) {
+  const [blocked, setBlocked] = useState(false);
+  return (
+    <div className="space-y-3">
+      {blocked && <FormFailure>{t.besideBlocked}</FormFailure>}
       <Button
         variant="primary"
         size="lg"
         icon={LogIn}
-        busy={busy}
         className="w-full"
-        onClick={() => {
-          setBusy(true);
-          setError(undefined);
-          beginOidc(config).catch((failure: unknown) => {
-            setError(failure instanceof Error ? failure.message : String(failure));
-            setBusy(false);
-          });
-        }}
+        onClick={() => setBlocked(window.open(CALLBACK + BESIDE, "mission-control-sign-in", "popup,width=480,height=680") === null)}
       >
         {t.oidc}
       </Button>
-      {onCancel && (
-        <Button variant="ghost" className="w-full" onClick={onCancel}>
-          {t.other}
-        </Button>
-      )}
+      <Button variant="ghost" className="w-full" onClick={onCancel}>
+        {t.other}
+      </Button>
     </div>
   );
 }
@@ -93,6 +125,7 @@ function TokenForm({ submit = t.submit, onCancel }: { submit?: string; onCancel?
     setBusy(true);
     setError(undefined);
     attempt(value)
+      .then(() => signIn(value))
       .catch((failure: unknown) => setError(ConnectError.from(failure).code === Code.Unauthenticated ? t.refused : say(failure)))
       .finally(() => setBusy(false));
   };
@@ -152,7 +185,7 @@ export default function SignIn() {
 export function SignInAgain() {
   const { expired } = useStore(session);
   return (
-    <Dialog open={expired} onClose={() => undefined} title={t.again} description={t.againBody} size="sm">
+    <Dialog open={expired} title={t.again} description={t.againBody} size="sm">
       <Ways submit={t.again} onCancel={signOut} />
     </Dialog>
   );

@@ -66,7 +66,8 @@ export function Dialog({
   light,
 }: {
   open: boolean;
-  onClose: () => void;
+  /** Without it the dialog stays until what it asks for is done. */
+  onClose?: () => void;
   title: ReactNode;
   description?: ReactNode;
   footer?: ReactNode;
@@ -79,7 +80,7 @@ export function Dialog({
   return (
     <Modal
       open={open}
-      onClose={onClose}
+      onClose={onClose ?? (() => undefined)}
       labelledBy={id}
       light={light ?? false}
       className={cx(
@@ -95,7 +96,7 @@ export function Dialog({
             </h2>
             {description && <p className="mt-0.5 text-sm text-muted">{description}</p>}
           </div>
-          <IconButton icon={X} label={t.close} onClick={onClose} className="-mt-1 -mr-2" />
+          {onClose && <IconButton icon={X} label={t.close} onClick={onClose} className="-mt-1 -mr-2" />}
         </header>
         <div className="min-h-0 flex-1 overflow-y-auto px-5 pb-4">{children}</div>
         {footer && <footer className="flex items-center justify-end gap-2 border-t bg-sunken/60 px-5 py-3">{footer}</footer>}

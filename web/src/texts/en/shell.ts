@@ -39,6 +39,7 @@ export default {
   link: {
     live: "Live",
     connecting: "Connecting",
+    idle: "Signed out",
     reconnecting: "Reconnecting",
     offline: "Offline",
     stale: (since: string) => `as of ${since}`,
@@ -63,5 +64,7 @@ export default {
     other: "Sign out instead",
     oidc: "Continue with single sign-on",
     oidcFailed: "Single sign-on did not work",
+    besideDone: "You are signed in. This window can be closed.",
+    besideBlocked: "The browser did not open the window for signing in. Allow windows of this site, or sign in in another tab: this page goes on by itself.",
   },
 };
