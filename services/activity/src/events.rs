@@ -27,6 +27,12 @@ const NEVER: Duration = Duration::from_secs(365 * 86_400);
 /// The service.
 pub struct Activity(pub State);
 
+/// Whether changes come at all: the bus brings them, and the log can be read.
+async fn flows(state: &State) -> Result<()> {
+    state.context.bus.health().await?;
+    state.store.ping().await
+}
+
 type Streamed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 #[tonic::async_trait]
@@ -95,13 +101,24 @@ impl ActivityService for Activity {
             .keepalive_seconds
             .and_then(|seconds| u64::try_from(seconds).ok())
             .map_or(NEVER, Duration::from_secs);
+        // Who asks for signs of life is not told that all is well while nothing can come.
+        if silence != NEVER {
+            flows(&self.0).await?;
+        }
         let mut rows = self.0.feeds.watch(view, begin).await?;
+        let state = self.0.clone();
         let events = async_stream::stream! {
             loop {
                 match tokio::time::timeout(silence, rows.next()).await {
                     Ok(Some(row)) => yield row.map(|row| ActivityEvent::from(row.as_ref().clone())).map_err(Status::from),
                     Ok(None) => break,
-                    Err(_) => yield Ok(ActivityEvent::default()),
+                    Err(_) => match flows(&state).await {
+                        Ok(()) => yield Ok(ActivityEvent::default()),
+                        Err(error) => {
+                            yield Err(Status::from(error));
+                            break;
+                        }
+                    },
                 }
             }
         };

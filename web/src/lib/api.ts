@@ -2,6 +2,8 @@
 import { type DescService } from "@bufbuild/protobuf";
 import { type Client, Code, ConnectError, createClient, type Interceptor } from "@connectrpc/connect";
 import { createGrpcWebTransport } from "@connectrpc/connect-web";
+import { trouble } from "./errors";
+import { doubtLive } from "./live";
 import { expire, session } from "./session";
 import { noteRefusal } from "./why";
 
@@ -16,6 +18,7 @@ const authorize: Interceptor = (next) => async (request) => {
   } catch (error) {
     if (ConnectError.from(error).code === Code.Unauthenticated) expire(token);
     noteRefusal(error, request.method, request.stream ? undefined : request.message);
+    if (trouble(error) === "away") doubtLive();
     throw error;
   }
 };

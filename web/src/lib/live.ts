@@ -66,9 +66,13 @@ function handle(events: readonly LiveEvent[], client: QueryClient): void {
 export function startLive(client: QueryClient): void {
   const listen = (message: FromWorker) => {
     switch (message.say) {
-      case "state":
+      case "state": {
+        const broken = link.get().kind === "reconnecting" || link.get().kind === "offline";
         link.set(message.state);
+        // What could not be read meanwhile is asked for again.
+        if (broken && message.state.kind === "live") void client.refetchQueries({ predicate: (query) => query.state.status === "error" });
         break;
+      }
       case "events":
         handle(message.events, client);
         break;
@@ -106,6 +110,11 @@ export function startLive(client: QueryClient): void {
 /** Another organization became active: everything is read again and the stream begins afresh. */
 export function restartLive(): void {
   post?.({ say: "restart" });
+}
+
+/** A call found the server away: the stream may only seem to be there. */
+export function doubtLive(): void {
+  post?.({ say: "doubt" });
 }
 
 /** Tries again now. */

@@ -34,6 +34,8 @@ export type ToWorker =
   | { say: "restart" }
   /** A person looks, or the network came back: do not wait for the next attempt. */
   | { say: "retry" }
+  /** A call found the server away: see whether the stream still brings anything. */
+  | { say: "doubt" }
   | { say: "bye" };
 
 /** To the tabs. */

@@ -17,6 +17,8 @@ const REPLAY_SECONDS = 30;
 const KEEPALIVE_SECONDS = 15;
 const FIRST_RETRY = 300;
 const LAST_RETRY = 10_000;
+/** A stream that was opened so recently is not doubted. */
+const TRUSTED = 3000;
 /** Changes kept for tabs that open later. */
 const RECENT = 300;
 
@@ -28,6 +30,7 @@ let token: string | null = null;
 let origin = "";
 let resume = "";
 let lastLive = 0;
+let begun = 0;
 let attempt = 0;
 let run = 0;
 let abort = new AbortController();
@@ -66,6 +69,7 @@ function read(event: ActivityEvent): LiveEvent {
 /** Ends what runs and begins again; without `resume`, from now. */
 function begin(): void {
   run += 1;
+  begun = Date.now();
   abort.abort();
   abort = new AbortController();
   clearTimeout(timer);
@@ -170,6 +174,9 @@ function hear(port: Port, message: ToWorker): void {
       break;
     case "retry":
       if (state.kind === "reconnecting" || state.kind === "offline") begin();
+      break;
+    case "doubt":
+      if (state.kind === "live" && Date.now() - begun > TRUSTED) begin();
       break;
     case "bye":
       ports.delete(port);
