@@ -1,5 +1,6 @@
 // Who I am here: the person, the active organization, what my role opens.
 import { queryOptions, useQuery } from "@tanstack/react-query";
+import { useCallback } from "react";
 import { OrganizationService, UserService } from "@/gen/missioncontrol/org/v1/org_pb";
 import { api } from "./api";
 import { setTimeZone } from "./format";
@@ -40,10 +41,17 @@ export function useIsAdmin(): boolean {
 
 /** Whether the person may change things on a board; true until known, since the server decides anyway. */
 export function useMayWrite(boardId: string): boolean {
+  return useWritable()(boardId);
+}
+
+/** The same for any board of a list. */
+export function useWritable(): (boardId: string) => boolean {
   const admin = useIsAdmin();
   const { data } = useQuery(membershipQuery);
-  if (admin || !data) return true;
-  return data.allBoardsWrite || data.boardAccess.some((access) => access.boardId === boardId && access.canWrite);
+  return useCallback(
+    (boardId) => admin || !data || data.allBoardsWrite || data.boardAccess.some((access) => access.boardId === boardId && access.canWrite),
+    [admin, data],
+  );
 }
 
 /** Whether the person may change things on one of some boards, or on all; so for what boards share. */

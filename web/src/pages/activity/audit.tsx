@@ -1,9 +1,11 @@
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Download, FileJson, FileSpreadsheet, ScrollText, Search, ShieldCheck } from "lucide-react";
-import { lazy, Suspense, useEffect, useMemo, useState } from "react";
+import { useEffect, useMemo, useState } from "react";
 import { AuditFormat } from "@/gen/missioncontrol/activity/v1/audit_pb";
+import { trouble } from "@/lib/errors";
 import { number, timeZone } from "@/lib/format";
 import { useHotkeys } from "@/lib/hotkeys";
+import { later } from "@/lib/later";
 import { useRows } from "@/lib/rows";
 import { useSearchState } from "@/lib/search";
 import { useStore } from "@/lib/store";
@@ -15,7 +17,7 @@ import { Button } from "@/ui/button";
 import { Input } from "@/ui/field";
 import { Menu } from "@/ui/menu";
 import { Page } from "@/ui/page";
-import { Notice, QueryView, Skeleton } from "@/ui/states";
+import { Failure, Notice, QueryView, Skeleton } from "@/ui/states";
 import { toast, toastError } from "@/ui/toast";
 import { End } from "./activity";
 import { EventSheet } from "./event-sheet";
@@ -23,7 +25,7 @@ import { Chip, Filter, FilterBar, Toggle } from "./filters";
 import { Day, days, EventRow, KIND_CHOICES } from "./looks";
 import { auditPages, type AuditFilters, exportAudit } from "./queries";
 
-const Verification = lazy(() => import("./verification"));
+const Verification = later(() => import("./verification"));
 
 const t = texts("activity", activity);
 const words = texts("ui", ui);
@@ -71,6 +73,13 @@ export default function Audit() {
       .catch((error: unknown) => toastError(error, t.exportFailed))
       .finally(() => setExporting(false));
   };
+  if (audit.error && !audit.data && trouble(audit.error) === "denied") {
+    return (
+      <Page title={t.audit}>
+        <Failure error={audit.error} />
+      </Page>
+    );
+  }
   const filtered = Object.keys(NONE).some((name) => get(name) !== "");
   return (
     <Page
@@ -182,7 +191,7 @@ export default function Audit() {
         </div>
       </div>
       {shown && <EventSheet event={shown} board={boardNames.get(shown.boardId)} onClose={() => setOpened(undefined)} />}
-      <Suspense>{verifying && <Verification onClose={() => setVerifying(false)} />}</Suspense>
+      {verifying && <Verification onClose={() => setVerifying(false)} />}
     </Page>
   );
 }

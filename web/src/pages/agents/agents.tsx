@@ -28,7 +28,7 @@ export default function Agents() {
   const admin = useIsAdmin();
   const [params, change] = useSearchState();
   const [, go] = useLocation();
-  useHotkeys([{ keys: "c", label: t.new, group: t.agents, run: () => go("/agents/new") }]);
+  useHotkeys([{ keys: "c", label: t.new, group: t.agents, run: () => admin && go("/agents/new") }]);
   const add = admin && (
     <LinkButton variant="primary" icon={Plus} to="/agents/new">
       {t.new}
@@ -39,7 +39,8 @@ export default function Agents() {
     <Page
       title={t.agents}
       actions={
-        list.data?.length !== 0 && (
+        list.data?.length !== 0 &&
+        !list.error && (
           <>
             <div className="relative max-sm:w-full">
               <Search size={14} aria-hidden className="pointer-events-none absolute top-2.25 left-2.5 text-subtle" />

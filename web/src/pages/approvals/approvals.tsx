@@ -4,7 +4,7 @@ import { useCallback, useMemo, useState } from "react";
 import { type Approval, ApprovalSchema, ApprovalStatus } from "@/gen/missioncontrol/approval/v1/approval_pb";
 import { useHotkeys } from "@/lib/hotkeys";
 import { type LiveEvent, useLiveEvents } from "@/lib/live";
-import { meQuery } from "@/lib/me";
+import { meQuery, useWritable } from "@/lib/me";
 import { fromRest } from "@/lib/rest";
 import { useRows } from "@/lib/rows";
 import { useSearchState } from "@/lib/search";
@@ -54,6 +54,9 @@ export default function Approvals() {
   const list = view === "pending" ? waiting : read;
   const ids = useMemo(() => list.map((approval) => approval.id), [list]);
   const rows = useRows(ids, "approval-");
+  const writable = useWritable();
+  // What this person can decide: pending, on a board that is theirs to change.
+  const decidable = useMemo(() => list.filter((one) => one.status === ApprovalStatus.PENDING && writable(one.boardId)).map((one) => one.id), [list, writable]);
   const [selected, setSelected] = useState<readonly string[]>([]);
   const chosen = list.filter((approval) => selected.includes(approval.id));
 
@@ -89,7 +92,7 @@ export default function Approvals() {
   };
   // After a decision the next one that waits is there, on wide screens without a word.
   const decided = async (act: (approval: Approval) => Promise<boolean>, approval: Approval | undefined) => {
-    if (!approval || approval.status !== ApprovalStatus.PENDING) return;
+    if (!approval || approval.status !== ApprovalStatus.PENDING || !writable(approval.boardId)) return;
     const at = ids.indexOf(approval.id);
     const next = list[at + 1] ?? list[at - 1];
     if (!(await act(approval))) return;
@@ -100,7 +103,7 @@ export default function Approvals() {
     if (await decideMany(chosen.filter((one) => one.status === ApprovalStatus.PENDING), yes)) setSelected([]);
   };
   const toggle = (id: string | undefined) => {
-    if (id !== undefined) setSelected((all) => (all.includes(id) ? all.filter((one) => one !== id) : [...all, id]));
+    if (id !== undefined && decidable.includes(id)) setSelected((all) => (all.includes(id) ? all.filter((one) => one !== id) : [...all, id]));
   };
 
   useHotkeys([
@@ -153,10 +156,14 @@ export default function Approvals() {
               <Key>J</Key>
               <Key>K</Key>
               <span className="mr-3">{t.hint}</span>
-              <Key>A</Key>
-              <span className="mr-3">{t.approve}</span>
-              <Key>R</Key>
-              <span>{t.reject}</span>
+              {decidable.length > 0 && (
+                <>
+                  <Key>A</Key>
+                  <span className="mr-3">{t.approve}</span>
+                  <Key>R</Key>
+                  <span>{t.reject}</span>
+                </>
+              )}
             </p>
           )}
           <div className="min-h-0 flex-1 overflow-y-auto" tabIndex={-1}>
@@ -177,7 +184,7 @@ export default function Approvals() {
             >
               {(all) => (
                 <>
-                  <Rows approvals={all} current={shown?.id} selected={selected} onOpen={open} onSelect={toggle} onSelectAll={view === "pending" && all.length > 1 ? () => setSelected(selected.length === all.length ? [] : ids) : undefined} />
+                  <Rows approvals={all} current={shown?.id} decidable={decidable} selected={selected} onOpen={open} onSelect={toggle} onSelectAll={view === "pending" && decidable.length > 1 ? () => setSelected(selected.length === decidable.length ? [] : decidable) : undefined} />
                   {view !== "pending" && history.hasNextPage && (
                     <div className="p-3 text-center">
                       <Button size="sm" busy={history.isFetchingNextPage} onClick={() => void history.fetchNextPage()}>

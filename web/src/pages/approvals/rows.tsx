@@ -21,6 +21,7 @@ export function standing(approval: Approval): { label: string; tone: Tone } {
 export function Rows({
   approvals: all,
   current,
+  decidable,
   selected,
   onOpen,
   onSelect,
@@ -28,6 +29,8 @@ export function Rows({
 }: {
   approvals: readonly Approval[];
   current: string | undefined;
+  /** Those that can be selected, for deciding many at once. */
+  decidable: readonly string[];
   selected: readonly string[];
   onOpen: (approval: Approval) => void;
   onSelect: (id: string) => void;
@@ -38,9 +41,9 @@ export function Rows({
       {onSelectAll && (
         <Checkbox
           label={<span className="text-xs text-muted">{t.selectAll}</span>}
-          checked={selected.length === all.length}
+          checked={selected.length === decidable.length}
           ref={(box: HTMLInputElement | null) => {
-            if (box) box.indeterminate = selected.length > 0 && selected.length < all.length;
+            if (box) box.indeterminate = selected.length > 0 && selected.length < decidable.length;
           }}
           onChange={onSelectAll}
           className="h-9 border-b px-4"
@@ -50,10 +53,11 @@ export function Rows({
         {all.map((approval) => {
           const { label, tone } = standing(approval);
           const pending = approval.status === ApprovalStatus.PENDING;
+          const selectable = decidable.includes(approval.id);
           const about = approval.taskTitles[0] ?? reasoning(approval);
           return (
             <li key={approval.id} className={cx("flex items-start border-b border-line-soft!", approval.id === current && "lg:bg-pressed")}>
-              {pending && (
+              {selectable && (
                 <label className="flex shrink-0 cursor-pointer items-start self-stretch py-3.5 pr-2 pl-4">
                   <input type="checkbox" aria-label={t.select(actionName(approval))} checked={selected.includes(approval.id)} onChange={() => onSelect(approval.id)} className="size-3.5 accent-(--primary)" />
                 </label>
@@ -63,7 +67,7 @@ export function Rows({
                 type="button"
                 aria-current={approval.id === current || undefined}
                 onClick={() => onOpen(approval)}
-                className={cx("min-w-0 flex-1 py-2.5 pr-4 text-left -outline-offset-2 hover:bg-hover", pending ? "pl-1.5" : "pl-4", approval.id === current && "lg:[&_.text-subtle]:text-muted")}
+                className={cx("min-w-0 flex-1 py-2.5 pr-4 text-left -outline-offset-2 hover:bg-hover", selectable ? "pl-1.5" : "pl-4", approval.id === current && "lg:[&_.text-subtle]:text-muted")}
               >
                 <span className="flex items-baseline gap-2">
                   <span className="min-w-0 flex-1 truncate font-medium">{actionName(approval)}</span>

@@ -1,10 +1,11 @@
 import { useQuery } from "@tanstack/react-query";
 import { Bot, Brain, Columns3, List, MessageSquare, MoreHorizontal, Pause, Play, Plus, Settings, SquareKanban, Undo2 } from "lucide-react";
-import { lazy, Suspense, useCallback, useDeferredValue, useEffect, useMemo, useRef, useState } from "react";
+import { useCallback, useDeferredValue, useEffect, useMemo, useRef, useState } from "react";
 import { useLocation, useParams } from "wouter";
 import { TaskStatus } from "@/gen/missioncontrol/board/v1/board_pb";
 import { useCommands } from "@/lib/commands";
 import { useHotkeys } from "@/lib/hotkeys";
+import { later } from "@/lib/later";
 import { meQuery, useMayWrite } from "@/lib/me";
 import { useSearchState } from "@/lib/search";
 import board from "@/texts/en/board";
@@ -24,11 +25,11 @@ import { Toolbar } from "./toolbar";
 const t = texts("board", board);
 const b = texts("boards", boardsTexts);
 
-const TaskPanel = lazy(() => import("./task/panel"));
-const NewTask = lazy(() => import("./task/new-task"));
-const SidePanel = lazy(() => import("./side-panel"));
-const ReviewComment = lazy(() => import("./task/review-comment"));
-const TaskList = lazy(async () => ({ default: (await import("./list")).TaskList }));
+const TaskPanel = later(() => import("./task/panel"));
+const NewTask = later(() => import("./task/new-task"));
+const SidePanel = later(() => import("./side-panel"));
+const ReviewComment = later(() => import("./task/review-comment"));
+const TaskList = later(async () => ({ default: (await import("./list")).TaskList }));
 
 /** A board: its tasks as cards or lines, one task or a panel beside them. */
 export default function BoardPage() {
@@ -218,9 +219,7 @@ function BoardView({ boardId, data }: { boardId: string; data: BoardData }) {
                 {t.emptyBody}
               </Notice>
             ) : list ? (
-              <Suspense>
-                <TaskList boardId={boardId} data={data} columns={columns} openTask={taskId} />
-              </Suspense>
+              <TaskList boardId={boardId} data={data} columns={columns} openTask={taskId} />
             ) : (
               <Columns
                 boardId={boardId}
@@ -236,12 +235,10 @@ function BoardView({ boardId, data }: { boardId: string; data: BoardData }) {
             )}
           </div>
         </div>
-        <Suspense>
-          {panelOpen && !taskId && <SidePanel kind={panel} boardId={boardId} data={data} mayWrite={mayWrite} onClose={() => change({ panel: null })} />}
-          {taskId && <TaskPanel key={taskId} boardId={boardId} taskId={taskId} data={data} actions={actions} move={move} mayWrite={mayWrite} onClose={closeTask} onOpen={openIt} />}
-          {adding !== undefined && <NewTask boardId={boardId} data={data} status={adding} onClose={() => setAdding(undefined)} onOpen={openIt} />}
-          {reviewing !== undefined && <ReviewComment taskId={reviewing} actions={actions} onClose={() => setReviewing(undefined)} />}
-        </Suspense>
+        {panelOpen && !taskId && <SidePanel kind={panel} boardId={boardId} data={data} mayWrite={mayWrite} onClose={() => change({ panel: null })} />}
+        {taskId && <TaskPanel key={taskId} boardId={boardId} taskId={taskId} data={data} actions={actions} move={move} mayWrite={mayWrite} onClose={closeTask} onOpen={openIt} />}
+        {adding !== undefined && <NewTask boardId={boardId} data={data} status={adding} onClose={() => setAdding(undefined)} onOpen={openIt} />}
+        {reviewing !== undefined && <ReviewComment taskId={reviewing} actions={actions} onClose={() => setReviewing(undefined)} />}
       </div>
     </Page>
   );

@@ -70,7 +70,7 @@ export function Columns({
     },
     [columns, onMove, readOnly],
   );
-  useCardDrag(root, root, move);
+  useCardDrag(root, root, readOnly ? undefined : move);
 
   // The focus follows a card that keys moved, once it is drawn in its new place.
   useEffect(() => {
@@ -140,7 +140,7 @@ export function Columns({
       ref={root}
       onKeyDown={keys}
       onClick={click}
-      className="relative flex h-full gap-3 overflow-x-auto overflow-y-hidden px-4 pt-3 pb-3 max-md:snap-x max-md:snap-mandatory sm:px-6"
+      className="relative flex h-full gap-3 overflow-x-auto overflow-y-hidden px-4 pt-3 pb-3 max-md:snap-x max-md:scroll-px-4 max-md:snap-mandatory sm:px-6"
     >
       <p id="board-keys" className="sr-only">
         {t.dragHint}
@@ -199,6 +199,8 @@ const ColumnView = memo(function ColumnView({
     getScrollElement: () => scroller.current,
     estimateSize: () => 84,
     getItemKey: (index) => tasks[index]?.id ?? index,
+    // Cards are drawn at once, before the column has been measured.
+    initialRect: { width: 260, height: innerHeight },
     gap: 8,
     paddingStart: 4,
     paddingEnd: 12,

@@ -7,13 +7,26 @@ const THRESHOLD = 5;
 const REST = 260;
 const EDGE = 48;
 
-/** Cards are `[data-task]`, columns `[data-column]`, both inside `root`; `drop` gets the card's id and the column's word. */
-export function useCardDrag(root: RefObject<HTMLElement | null>, scroller: RefObject<HTMLElement | null>, drop: (taskId: string, column: string) => void): void {
+/** The column at a place; beside all of them, as at the edge of a phone, the nearest. */
+function columnAt(area: HTMLElement, { x, y }: { x: number; y: number }): HTMLElement | null {
+  const under = document.elementFromPoint(x, y);
+  const column = under?.closest<HTMLElement>("[data-column]");
+  if (column || !under || !area.contains(under)) return column ?? null;
+  const far = (one: HTMLElement) => {
+    const box = one.getBoundingClientRect();
+    return Math.max(box.left - x, x - box.right);
+  };
+  return [...area.querySelectorAll<HTMLElement>("[data-column]")].sort((a, b) => far(a) - far(b))[0] ?? null;
+}
+
+/** Cards are `[data-task]`, columns `[data-column]`, both inside `root`; nothing is dragged without `drop`, which gets the card's id and the column's word. */
+export function useCardDrag(root: RefObject<HTMLElement | null>, scroller: RefObject<HTMLElement | null>, drop: ((taskId: string, column: string) => void) | undefined): void {
   const latest = useRef(drop);
   latest.current = drop;
+  const may = drop !== undefined;
   useEffect(() => {
     const area = root.current;
-    if (!area) return;
+    if (!area || !may) return undefined;
     let card: HTMLElement | null = null;
     let ghost: HTMLElement | null = null;
     let column: HTMLElement | null = null;
@@ -34,7 +47,7 @@ export function useCardDrag(root: RefObject<HTMLElement | null>, scroller: RefOb
       frame = 0;
       if (!ghost) return;
       ghost.style.transform = `translate(${at.x - offset.x}px, ${at.y - offset.y}px) rotate(1.5deg)`;
-      mark(document.elementFromPoint(at.x, at.y)?.closest<HTMLElement>("[data-column]") ?? null);
+      mark(columnAt(area, at));
       const box = scroller.current?.getBoundingClientRect();
       if (box && scroller.current) {
         const step = at.x > box.right - EDGE ? 14 : at.x < box.left + EDGE ? -14 : 0;
@@ -81,7 +94,7 @@ export function useCardDrag(root: RefObject<HTMLElement | null>, scroller: RefOb
         suppressClick = true;
         setTimeout(() => (suppressClick = false), 0);
       }
-      if (moved && dropped && over && id) latest.current(id, over.dataset["column"] ?? "");
+      if (moved && dropped && over && id) latest.current?.(id, over.dataset["column"] ?? "");
     };
     const move = (event: PointerEvent) => {
       at = { x: event.clientX, y: event.clientY };
@@ -140,5 +153,5 @@ export function useCardDrag(root: RefObject<HTMLElement | null>, scroller: RefOb
       area.removeEventListener("contextmenu", menu);
       area.removeEventListener("dragstart", native);
     };
-  }, [root, scroller]);
+  }, [root, scroller, may]);
 }

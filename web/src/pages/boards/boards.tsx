@@ -5,7 +5,7 @@ import { Link, useLocation } from "wouter";
 import type { Agent } from "@/gen/missioncontrol/agent/v1/agent_pb";
 import type { Board, BoardTaskCounts } from "@/gen/missioncontrol/board/v1/board_pb";
 import { useHotkeys } from "@/lib/hotkeys";
-import { useIsAdmin } from "@/lib/me";
+import { useIsAdmin, useWritable } from "@/lib/me";
 import { number } from "@/lib/format";
 import { useSearchState } from "@/lib/search";
 import { agentsQuery } from "@/pages/agents/queries";
@@ -34,7 +34,7 @@ export default function Boards() {
   const [editing, setEditing] = useState<Board>();
   const [, go] = useLocation();
   const query = params.get("q") ?? "";
-  useHotkeys([{ keys: "c", label: t.newBoard, group: t.boards, run: () => change({ new: "1" }) }]);
+  useHotkeys([{ keys: "c", label: t.newBoard, group: t.boards, run: () => admin && change({ new: "1" }) }]);
   return (
     <Page
       title={t.boards}
@@ -84,6 +84,7 @@ export default function Boards() {
 function Rows({ boards: all, query, onEdit }: { boards: readonly Board[]; query: string; onEdit: (board: Board) => void }) {
   const queries = useQueryClient();
   const admin = useIsAdmin();
+  const writable = useWritable();
   const groups = new Map(useQuery(groupsQuery).data?.map((group) => [group.id, group.name]));
   const gateways = new Map(useQuery({ ...gatewaysQuery, enabled: admin }).data?.map((gateway) => [gateway.id, gateway.name]));
   const counts = useQuery(taskCountsQuery).data;
@@ -120,8 +121,12 @@ function Rows({ boards: all, query, onEdit }: { boards: readonly Board[]; query:
               className="inline-flex size-7 items-center justify-center rounded-md text-muted hover:bg-hover hover:text-ink"
               items={[
                 { label: t.open, icon: ExternalLink, run: () => go(`/boards/${board.id}`) },
-                { label: t.editBoard, icon: Pencil, run: () => onEdit(board) },
-                { label: t.deleteBoard, icon: Trash2, danger: true, separated: true, run: () => void deleteBoard(board, queries) },
+                ...(writable(board.id)
+                  ? [
+                      { label: t.editBoard, icon: Pencil, run: () => onEdit(board) },
+                      { label: t.deleteBoard, icon: Trash2, danger: true, separated: true, run: () => void deleteBoard(board, queries) },
+                    ]
+                  : []),
               ]}
             >
               <MoreHorizontal size={16} aria-hidden />

@@ -1,11 +1,12 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Bot, CircleCheck, CircleSlash, type LucideIcon, Router, Send, ShieldCheck } from "lucide-react";
-import { lazy, Suspense, useCallback, useMemo, useState } from "react";
+import { useCallback, useMemo, useState } from "react";
 import { Link, useLocation } from "wouter";
 import { type Inbox as Contents, type InboxItem, InboxKind } from "@/gen/missioncontrol/activity/v1/inbox_pb";
 import { toDate } from "@/lib/format";
 import { useHotkeys } from "@/lib/hotkeys";
-import { useIsAdmin, useMayWrite } from "@/lib/me";
+import { later } from "@/lib/later";
+import { useIsAdmin, useMayWrite, useWritable } from "@/lib/me";
 import { useRows } from "@/lib/rows";
 import { stepsLeft } from "@/lib/setup";
 import { useStore } from "@/lib/store";
@@ -22,7 +23,7 @@ import { Time } from "@/ui/time";
 import { inboxQuery, KINDS } from "./queries";
 
 const t = texts("inbox", inbox);
-const Check = lazy(() => import("./check"));
+const Check = later(() => import("./check"));
 
 const LOOKS: Record<(typeof KINDS)[number], { title: string; icon: LucideIcon; tone: Tone }> = {
   [InboxKind.APPROVAL]: { title: t.kinds.approval, icon: ShieldCheck, tone: "signal" },
@@ -96,6 +97,7 @@ function Groups({ contents }: { contents: Contents }) {
   const groups = useMemo(() => KINDS.map((kind) => ({ kind, items: contents.items.filter((item) => item.kind === kind), count: contents.counts.find((count) => count.kind === kind)?.count ?? 0 })).filter((group) => group.items.length > 0), [contents]);
   const ids = useMemo(() => groups.flatMap((group) => group.items.map((item) => item.id)), [groups]);
   const { current, choose, step } = useRows(ids, "inbox-");
+  const writable = useWritable();
   const at = contents.items.find((item) => item.id === current);
 
   // What was settled here goes at once; the server's own list follows.
@@ -108,7 +110,7 @@ function Groups({ contents }: { contents: Contents }) {
     [client],
   );
   const decide = (yes: boolean) => {
-    if (at?.kind === InboxKind.APPROVAL) void settle(at, yes);
+    if (at?.kind === InboxKind.APPROVAL && writable(at.boardId ?? "")) void settle(at, yes);
   };
   useHotkeys([
     { keys: "j", label: t.keys.next, group: t.inbox, run: () => step(1) },
@@ -136,9 +138,7 @@ function Groups({ contents }: { contents: Contents }) {
         );
       })}
       {checking && (
-        <Suspense>
-          <Check gatewayId={checking.gatewayId ?? ""} name={checking.title} onClose={() => setChecking(undefined)} />
-        </Suspense>
+        <Check gatewayId={checking.gatewayId ?? ""} name={checking.title} onClose={() => setChecking(undefined)} />
       )}
     </div>
   );
@@ -194,6 +194,7 @@ function Row({
   onCheck: (item: InboxItem) => void;
 }) {
   const act = useAct(item, onCheck);
+  const mayWrite = useMayWrite(item.boardId ?? "");
   const [busy, setBusy] = useState(false);
   const title = item.kind === InboxKind.APPROVAL ? words(item.title) : item.title;
   const late = item.dueAt && toDate(item.dueAt).getTime() < Date.now();
@@ -227,7 +228,7 @@ function Row({
         </p>
       </div>
       <div className="relative flex items-center gap-2 self-center max-sm:w-full max-sm:pl-10">
-        {item.kind === InboxKind.APPROVAL ? (
+        {item.kind === InboxKind.APPROVAL && mayWrite ? (
           <>
             <Button size="sm" variant="primary" onClick={() => void onSettle(item, true)}>
               {t.approve}

@@ -61,6 +61,7 @@ export default {
       comment_required_for_review: "This board wants a comment before a review: say what was done, then move it.",
       block_status_changes_with_pending_approval: "An approval of this task waits: decide it first.",
     })[rule] ?? "",
+  readOnly: "You can read this board. An admin of the organization can let you change it.",
   commentForReview: "What was done?",
   commentForReviewBody: "This board wants a comment with every task that goes to review.",
   moveWithComment: "Move to Review",

@@ -114,39 +114,42 @@ function General({ data }: { data: BoardData }) {
   return (
     <>
       <Card title={t.general}>
-        <form onSubmit={form.submit} className="space-y-4" noValidate>
-          <FormFailure>{form.failure}</FormFailure>
-          <div className="grid gap-4 sm:grid-cols-2">
-            <Field label={b.name} error={form.error("name")} required>
-              <Input {...form.text("name")} />
-            </Field>
-            <Field label={b.slug} error={form.error("slug")} required>
-              <Input {...form.text("slug")} />
-            </Field>
-          </div>
-          <Field label={b.description} hint={b.descriptionHint} error={form.error("description")} required>
-            <TextArea {...form.text("description")} />
-          </Field>
-          <Field label={t.objective} hint={b.objectiveHint} error={form.error("objective")} optional>
-            <TextArea {...form.text("objective")} />
-          </Field>
-          <Metrics value={form.values.successMetrics} onChange={(value) => form.set("successMetrics", value)} error={form.error("successMetrics")} />
-          <div className="grid gap-4 sm:grid-cols-2">
-            <Field label={t.targetDate} error={form.error("targetDate")} optional>
-              <Input type="date" {...form.text("targetDate")} />
-            </Field>
-            <div className="pt-4">
-              <Switch checked={form.values.goalConfirmed} onChange={(value) => form.set("goalConfirmed", value)} label={t.goalConfirmed} hint={t.goalConfirmedHint} />
+        <form onSubmit={form.submit} noValidate>
+          <fieldset disabled={!mayWrite} className="space-y-4">
+            {!mayWrite && <p className="text-muted">{t.readOnly}</p>}
+            <FormFailure>{form.failure}</FormFailure>
+            <div className="grid gap-4 sm:grid-cols-2">
+              <Field label={b.name} error={form.error("name")} required>
+                <Input {...form.text("name")} />
+              </Field>
+              <Field label={b.slug} error={form.error("slug")} required>
+                <Input {...form.text("slug")} />
+              </Field>
             </div>
-          </div>
-          <BoardPlaces gateway={form.text("gatewayId")} group={form.text("boardGroupId")} errors={{ gateway: form.error("gatewayId"), group: form.error("boardGroupId") }} />
-          {mayWrite && (
-            <div className="flex justify-end">
-              <Button variant="primary" type="submit" busy={form.busy} disabled={!form.dirty}>
-                {words.save}
-              </Button>
+            <Field label={b.description} hint={b.descriptionHint} error={form.error("description")} required>
+              <TextArea {...form.text("description")} />
+            </Field>
+            <Field label={t.objective} hint={b.objectiveHint} error={form.error("objective")} optional>
+              <TextArea {...form.text("objective")} />
+            </Field>
+            <Metrics value={form.values.successMetrics} onChange={(value) => form.set("successMetrics", value)} error={form.error("successMetrics")} />
+            <div className="grid gap-4 sm:grid-cols-2">
+              <Field label={t.targetDate} error={form.error("targetDate")} optional>
+                <Input type="date" {...form.text("targetDate")} />
+              </Field>
+              <div className="pt-4">
+                <Switch checked={form.values.goalConfirmed} onChange={(value) => form.set("goalConfirmed", value)} label={t.goalConfirmed} hint={t.goalConfirmedHint} />
+              </div>
             </div>
-          )}
+            <BoardPlaces gateway={form.text("gatewayId")} group={form.text("boardGroupId")} errors={{ gateway: form.error("gatewayId"), group: form.error("boardGroupId") }} />
+            {mayWrite && (
+              <div className="flex justify-end">
+                <Button variant="primary" type="submit" busy={form.busy} disabled={!form.dirty}>
+                  {words.save}
+                </Button>
+              </div>
+            )}
+          </fieldset>
         </form>
       </Card>
       {mayWrite && (
