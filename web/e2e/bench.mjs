@@ -79,7 +79,18 @@ async function load(page, url) {
   return page.evaluate(() => {
     const { card, tasks } = window.probe;
     const near = tasks.filter((task) => task.start < card + 250);
-    return { content: card, interactive: Math.max(card, ...near.map((task) => task.start + task.duration)), blocked: tasks.reduce((sum, task) => sum + task.duration - 50, 0), nodes: document.querySelectorAll("*").length };
+    const snapshot = performance.getEntriesByType("resource").find((entry) => entry.name.endsWith("/GetBoardSnapshot"));
+    return {
+      html: performance.getEntriesByType("navigation")[0].responseEnd,
+      script: performance.getEntriesByName("start")[0].startTime,
+      asked: snapshot.startTime,
+      firstByte: snapshot.responseStart,
+      read: snapshot.responseEnd,
+      content: card,
+      interactive: Math.max(card, ...near.map((task) => task.start + task.duration)),
+      blocked: tasks.reduce((sum, task) => sum + task.duration - 50, 0),
+      nodes: document.querySelectorAll("*").length,
+    };
   });
 }
 
@@ -117,6 +128,10 @@ try {
     const of = (all, key) => median(all.map((one) => one[key]));
     row(`board, ${count} tasks: interactive, cold`, ms(of(cold, "interactive")), count === 200 ? "500 ms" : "700 ms");
     row(`board, ${count} tasks: interactive, warm`, ms(of(warm, "interactive")), count === 200 ? "200 ms" : "");
+    for (const [how, all] of [["cold", cold], ["warm", warm]]) {
+      const steps = [["HTML", "html"], ["JS ready", "script"], ["snapshot asked", "asked"], ["first byte", "firstByte"], ["read", "read"], ["rendered", "content"]];
+      row(`board, ${count} tasks: after ms, ${how}`, steps.map(([step, key]) => `${step} ${Math.round(of(all, key))}`).join(", "), "");
+    }
     row(`board, ${count} tasks: main thread blocked, cold`, ms(of(cold, "blocked")), "");
     row(`board, ${count} tasks: nodes`, String(of(cold, "nodes")), "");
   }

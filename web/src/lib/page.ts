@@ -1,4 +1,5 @@
 // What a page tells the shell about itself. Each folder of `pages/` has a `page.ts` that exports one by default; the shell finds it there.
+import type { QueryClient } from "@tanstack/react-query";
 import type { LucideIcon } from "lucide-react";
 import type { ComponentType } from "react";
 import type { Command } from "./commands";
@@ -11,7 +12,12 @@ export type Section = "work" | "fleet" | "organization";
 /** A page, or several that belong together. It is part of what every visit loads: no component, no generated code in it. */
 export interface PageDefinition {
   /** Paths in the form `/boards/:boardId`; a trailing `/*?` takes what lies below. The component of a path is loaded when it is visited. */
-  readonly routes: readonly { readonly path: string; readonly load: () => Promise<{ default: ComponentType }> }[];
+  readonly routes: readonly {
+    readonly path: string;
+    readonly load: () => Promise<{ default: ComponentType }>;
+    /** Reads what the page shows first, in code that is smaller than the page: a visit that begins there asks while the page is on its way. */
+    readonly read?: (client: QueryClient, values: Record<string, string>) => Promise<unknown>;
+  }[];
   /** Entries of the navigation. `badge`: a number that waits. */
   readonly nav?: readonly {
     readonly section: Section;

@@ -1,9 +1,10 @@
 import { QueryClientProvider } from "@tanstack/react-query";
-import { lazy, StrictMode, Suspense, useEffect, useState } from "react";
+import { type ReactNode, StrictMode, useEffect, useState } from "react";
 import { createRoot } from "react-dom/client";
 import { Compass } from "lucide-react";
 import { Route, Switch, useLocation } from "wouter";
 import { startHotkeys, useHotkeys } from "@/lib/hotkeys";
+import { later } from "@/lib/later";
 import { addLiveRules, startLive } from "@/lib/live";
 import { timeZone } from "@/lib/format";
 import { meQuery, organizationsQuery } from "@/lib/me";
@@ -15,21 +16,26 @@ import shell from "@/texts/en/shell";
 import { texts } from "@/texts/catalogue";
 import { LinkButton } from "@/ui/button";
 import { Page } from "@/ui/page";
-import { Boundary, Notice, Quiet, Skeleton } from "@/ui/states";
+import { Boundary, Notice, Quiet } from "@/ui/states";
 import { Toasts } from "@/ui/toast";
 import { client } from "./client";
-import { backgrounds, navigation, pages, routes, preload } from "./pages";
+import { backgrounds, begin, navigation, pages, routes } from "./pages";
 import { Drawer, Sidebar, Topbar } from "./sidebar";
 
 const t = texts("shell", shell);
 
-const SignIn = lazy(() => import("./signin"));
-const SignInAgain = lazy(async () => ({ default: (await import("./signin")).SignInAgain }));
-const Palette = lazy(() => import("./palette"));
-const Shortcuts = lazy(() => import("./shortcuts"));
-const Why = lazy(() => import("@/parts/why"));
-const Asks = lazy(async () => ({ default: (await import("@/ui/ask")).Asks }));
-const Confirmations = lazy(async () => ({ default: (await import("@/ui/confirm")).Confirmations }));
+/** How long the shell waits for the page's code, in milliseconds. */
+const TOGETHER = 120;
+/** What is not seen at first begins so much later. */
+const AFTERWARDS = 300;
+
+const SignIn = later(() => import("./signin"), () => <div className="h-full bg-canvas" />);
+const SignInAgain = later(async () => ({ default: (await import("./signin")).SignInAgain }));
+const Palette = later(() => import("./palette"));
+const Shortcuts = later(() => import("./shortcuts"));
+const Why = later(() => import("@/parts/why"));
+const Asks = later(async () => ({ default: (await import("@/ui/ask")).Asks }));
+const Confirmations = later(async () => ({ default: (await import("@/ui/confirm")).Confirmations }));
 
 /** What is open over the page. */
 export const overlay = new Store<"palette" | "shortcuts" | "drawer" | null>(null);
@@ -42,54 +48,68 @@ export function start(root: HTMLElement): void {
     { types: ["user."], invalidates: [["me"]] },
   ]);
   startHotkeys();
-  // Who signs in as somebody else must not see what was read before.
-  let token = session.get().token;
+  let { token, expired } = session.get();
   session.subscribe(() => {
-    const now = session.get();
-    if (now.token !== token && !now.expired) {
-      if (now.token === null) client.clear();
-      else void client.resetQueries();
-      token = now.token;
-    } else if (now.token !== null && !now.expired) {
-      void client.refetchQueries({ predicate: (query) => query.state.status === "error" });
-    }
+    const before = { token, expired };
+    ({ token, expired } = session.get());
+    if (expired) return;
+    if (token === null) client.clear();
+    else if (before.expired) void renew();
+    // Who signs in as somebody else must not see what was read before.
+    else if (token !== before.token) void client.resetQueries();
+    else void client.refetchQueries({ predicate: (query) => query.state.status === "error" });
   });
-  if (token !== null) {
-    // The code of the page is on its way while the shell is drawn.
-    preload(location.pathname);
-    void client.prefetchQuery(meQuery);
-    void client.prefetchQuery(organizationsQuery);
+  const render = () =>
+    createRoot(root).render(
+      <StrictMode>
+        <QueryClientProvider client={client}>
+          <Root />
+        </QueryClientProvider>
+      </StrictMode>,
+    );
+  if (token === null) {
+    render();
+    const stop = session.subscribe(() => {
+      if (session.get().token === null) return;
+      stop();
+      startLive(client);
+    });
+    return;
   }
-  createRoot(root).render(
-    <StrictMode>
-      <QueryClientProvider client={client}>
-        <Root />
-      </QueryClientProvider>
-    </StrictMode>,
-  );
-  // After what the page needs first: the stream begins with the changes of the last seconds, so that nothing is lost.
-  setTimeout(() => startLive(client), 0);
+  // What the page shows is asked for first; shell and page are drawn together when the page's code is as quick as the shell's.
+  const ready = begin(location.pathname, client);
+  void client.prefetchQuery(meQuery);
+  void client.prefetchQuery(organizationsQuery);
+  void Promise.race([ready, pause(TOGETHER)]).then(render);
+  // The stream begins with the changes of the last seconds, so that nothing is lost.
+  void pause(AFTERWARDS).then(() => startLive(client));
+}
+
+function pause(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
+/** Signed in again over the open page: the same person keeps what is shown and typed while all is read again, another one sees nothing of it. */
+async function renew(): Promise<void> {
+  const before = client.getQueryData(meQuery.queryKey)?.id;
+  const now = await client.fetchQuery({ ...meQuery, staleTime: 0 }).catch(() => undefined);
+  if (before !== undefined && now?.id === before) await client.invalidateQueries();
+  else await client.resetQueries();
 }
 
 function Root() {
   const { token, expired } = useStore(session);
   return (
     <>
-      <Boundary>
-        <Suspense fallback={<Blank />}>{token === null ? <SignIn /> : <Shell />}</Suspense>
-      </Boundary>
-      <Suspense>{expired && <SignInAgain />}</Suspense>
-      <Suspense>
+      <Boundary>{token === null ? <SignIn /> : <Shell />}</Boundary>
+      {expired && <SignInAgain />}
+      <Afterwards>
         <Confirmations />
         <Asks />
-      </Suspense>
+      </Afterwards>
       <Toasts />
     </>
   );
-}
-
-function Blank() {
-  return <div className="h-full bg-canvas" />;
 }
 
 function Shell() {
@@ -117,13 +137,17 @@ function Shell() {
           <Content />
         </main>
       </div>
-      <Suspense>
-        {open === "palette" && <Palette onClose={close} />}
-        {open === "shortcuts" && <Shortcuts onClose={close} />}
-        {refused && <Why refused={refused} onClose={() => whyAsked.set(null)} />}
-      </Suspense>
+      {open === "palette" && <Palette onClose={close} />}
+      {open === "shortcuts" && <Shortcuts onClose={close} />}
+      {refused && <Why refused={refused} onClose={() => whyAsked.set(null)} />}
       <Drawer open={open === "drawer"} onClose={close} />
-      <Backgrounds />
+      <Afterwards>
+        <Quiet>
+          {backgrounds.map((Background, index) => (
+            <Background key={index} />
+          ))}
+        </Quiet>
+      </Afterwards>
     </div>
   );
 }
@@ -133,52 +157,26 @@ function Content() {
   const area = path.split("/")[1] ?? "";
   return (
     <Boundary key={area}>
-      <Suspense fallback={<Waiting />}>
-        <Switch>
-          {routes.map(({ path: pattern, component }) => (
-            <Route key={pattern} path={pattern} component={component} />
-          ))}
-          <Route>
-            <NotFound />
-          </Route>
-        </Switch>
-      </Suspense>
+      <Switch>
+        {routes.map(({ path: pattern, component }) => (
+          <Route key={pattern} path={pattern} component={component} />
+        ))}
+        <Route>
+          <NotFound />
+        </Route>
+      </Switch>
     </Boundary>
   );
 }
 
-/** Keeps badges; after the page, which matters more. */
-function Backgrounds() {
+/** After the page, which matters more. */
+function Afterwards({ children }: { children: ReactNode }) {
   const [ready, setReady] = useState(false);
   useEffect(() => {
-    const timer = setTimeout(() => setReady(true), 300);
+    const timer = setTimeout(() => setReady(true), AFTERWARDS);
     return () => clearTimeout(timer);
   }, []);
-  return (
-    ready && (
-      <Quiet>
-        <Suspense>
-          {backgrounds.map((Background, index) => (
-            <Background key={index} />
-          ))}
-        </Suspense>
-      </Quiet>
-    )
-  );
-}
-
-/** Code that is on its way: nothing for a moment, then lines. */
-function Waiting() {
-  const [late, setLate] = useState(false);
-  useEffect(() => {
-    const timer = setTimeout(() => setLate(true), 200);
-    return () => clearTimeout(timer);
-  }, []);
-  return late ? (
-    <div className="p-6">
-      <Skeleton lines={8} />
-    </div>
-  ) : null;
+  return ready && children;
 }
 
 function NotFound() {

@@ -113,7 +113,7 @@ function Entry({ entry, closed, onGo }: { entry: (typeof navigation)[number]; cl
         aria-label={closed ? entry.label() : undefined}
         title={closed ? entry.label() : undefined}
         onClick={onGo}
-        onPointerEnter={() => preload(entry.to)}
+        onPointerEnter={() => void preload(entry.to)}
         className={cx(
           "relative flex h-8 items-center gap-2.5 rounded-md text-sm font-medium",
           closed ? "justify-center" : "px-2",

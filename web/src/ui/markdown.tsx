@@ -1,13 +1,8 @@
 // Markdown as people and agents write it: parsed and sanitised in code that loads when it is first needed.
-import { lazy, Suspense } from "react";
-
-const Rendered = lazy(() => import("./markdown-render"));
+import { later } from "@/lib/later";
 
 /** Markdown; the plain text shows until the renderer is there. `mentions`: names that stand out after an @. */
-export function Markdown({ text, mentions }: { text: string; mentions?: readonly string[] }) {
-  return (
-    <Suspense fallback={<div className="prose whitespace-pre-wrap">{text}</div>}>
-      <Rendered text={text} mentions={mentions} />
-    </Suspense>
-  );
-}
+export const Markdown = later<{ text: string; mentions?: readonly string[] }>(
+  () => import("./markdown-render"),
+  ({ text }) => <div className="prose whitespace-pre-wrap">{text}</div>,
+);

@@ -1,10 +1,11 @@
 import { useQuery } from "@tanstack/react-query";
 import { BookOpen } from "lucide-react";
-import { lazy, Suspense, useState } from "react";
+import { useState } from "react";
 import { type Agent, AgentService } from "@/gen/missioncontrol/agent/v1/agent_pb";
 import { api } from "@/lib/api";
 import { say } from "@/lib/errors";
 import { useForm } from "@/lib/form";
+import { later } from "@/lib/later";
 import { jsonBytes } from "@/lib/rest";
 import { boardsQuery } from "@/pages/boards/queries";
 import agents from "@/texts/en/agents";
@@ -20,7 +21,7 @@ import { CHOICES, everyOf, heartbeatJson, isInterval, type Profile, profileJson,
 
 const t = texts("agents", agents);
 const f = t.form;
-const Souls = lazy(() => import("./souls"));
+const Souls = later(() => import("./souls"));
 const EMPTY_PATHS: readonly string[] = [];
 
 /** All of an agent on the left, its files as they would be on the right. */
@@ -214,10 +215,15 @@ export function AgentForm({ agent, boardId, onDone }: { agent?: Agent; boardId?:
           </div>
         )}
       </Card>
-      <Suspense>{souls && <Souls onClose={() => setSouls(false)} onTake={(text) => {
-              form.set("soulTemplate", text);
-              setWanted("SOUL.md");
-            }} />}</Suspense>
+      {souls && (
+        <Souls
+          onClose={() => setSouls(false)}
+          onTake={(text) => {
+            form.set("soulTemplate", text);
+            setWanted("SOUL.md");
+          }}
+        />
+      )}
     </div>
   );
 }

@@ -1,11 +1,12 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Activity, BellRing, Pencil } from "lucide-react";
-import { lazy, Suspense, useMemo, useState } from "react";
+import { useMemo, useState } from "react";
 import { Link, useLocation, useParams } from "wouter";
 import type { Agent as AgentType } from "@/gen/missioncontrol/agent/v1/agent_pb";
 import { TaskStatus } from "@/gen/missioncontrol/board/v1/board_pb";
 import { useCommands } from "@/lib/commands";
 import { useHotkeys } from "@/lib/hotkeys";
+import { later } from "@/lib/later";
 import { useLiveEvents } from "@/lib/live";
 import { useSearchState } from "@/lib/search";
 import { boardsQuery, gatewaysQuery } from "@/pages/boards/queries";
@@ -24,9 +25,9 @@ import { everyOf, profileOf } from "./profile";
 import { agentQuery, agentTasksQuery } from "./queries";
 
 const t = texts("agents", agents);
-const Nudge = lazy(() => import("./nudge"));
-const Files = lazy(async () => ({ default: (await import("./files")).StoredFiles }));
-const Conversation = lazy(async () => ({ default: (await import("@/parts/conversation")).Conversation }));
+const Nudge = later(() => import("./nudge"));
+const Files = later(async () => ({ default: (await import("./files")).StoredFiles }), () => <Skeleton />);
+const Conversation = later(async () => ({ default: (await import("@/parts/conversation")).Conversation }));
 
 /** One agent: how it is, what was written for it, what was said with it. */
 export default function Agent() {
@@ -88,15 +89,13 @@ export default function Agent() {
             ]}
             panelClassName="pt-5"
           >
-            <Suspense fallback={<Skeleton />}>
-              {tab === "overview" && <Overview agent={found} />}
-              {tab === "files" && <Files agent={found} />}
-              {tab === "conversation" && <Said agent={found} />}
-            </Suspense>
+            {tab === "overview" && <Overview agent={found} />}
+            {tab === "files" && <Files agent={found} />}
+            {tab === "conversation" && <Said agent={found} />}
           </Tabs>
         )}
       </QueryView>
-      <Suspense>{nudging && data && <Nudge agent={data} onClose={() => setNudging(false)} />}</Suspense>
+      {nudging && data && <Nudge agent={data} onClose={() => setNudging(false)} />}
     </Page>
   );
 }

@@ -1,15 +1,16 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { BellRing, ExternalLink, KeyRound, MoreHorizontal, Pencil, RotateCw, Trash2 } from "lucide-react";
-import { lazy, Suspense, useState } from "react";
+import { useState } from "react";
 import { useLocation } from "wouter";
 import type { Agent } from "@/gen/missioncontrol/agent/v1/agent_pb";
+import { later } from "@/lib/later";
 import agents from "@/texts/en/agents";
 import { texts } from "@/texts/catalogue";
 import { Menu, type MenuItem } from "@/ui/menu";
 import { deleteAgent, provisionAgain, rotateToken } from "./acts";
 
 const t = texts("agents", agents);
-const Nudge = lazy(() => import("./nudge"));
+const Nudge = later(() => import("./nudge"));
 
 /** All that can be done with an agent. `here`: its own page is open. */
 export function AgentMenu({ agent, here, onGone }: { agent: Agent; here?: boolean; onGone?: () => void }) {
@@ -29,7 +30,7 @@ export function AgentMenu({ agent, here, onGone }: { agent: Agent; here?: boolea
       <Menu label={t.actions(agent.name)} align="end" className="inline-flex size-8 items-center justify-center rounded-md text-muted hover:bg-hover hover:text-ink" items={items}>
         <MoreHorizontal size={16} aria-hidden />
       </Menu>
-      <Suspense>{nudging && <Nudge agent={agent} onClose={() => setNudging(false)} />}</Suspense>
+      {nudging && <Nudge agent={agent} onClose={() => setNudging(false)} />}
     </>
   );
 }

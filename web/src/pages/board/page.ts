@@ -4,7 +4,11 @@ import { applyToBoards } from "./live";
 export default definePage({
   routes: [
     { path: "/boards/:boardId/settings/*?", load: () => import("./settings/settings") },
-    { path: "/boards/:boardId/*?", load: () => import("./board") },
+    {
+      path: "/boards/:boardId/*?",
+      load: () => import("./board"),
+      read: async (client, { boardId = "" }) => client.prefetchQuery((await import("./data")).boardQuery(boardId)),
+    },
   ],
   live: [
     { types: ["*"], apply: applyToBoards },

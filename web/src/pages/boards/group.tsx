@@ -1,9 +1,10 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Brain, Layers, MessageSquare, Pencil, Trash2 } from "lucide-react";
-import { lazy, Suspense, useState } from "react";
+import { useState } from "react";
 import { Link, useLocation, useParams } from "wouter";
 import type { BoardGroupBoardSnapshot } from "@/gen/missioncontrol/board/v1/groups_pb";
 import { useHotkeys } from "@/lib/hotkeys";
+import { later } from "@/lib/later";
 import { useIsAdmin, useMayWriteAny } from "@/lib/me";
 import { useSearchState } from "@/lib/search";
 import { TaskCounts } from "@/parts/task-counts";
@@ -20,7 +21,7 @@ import { groupQuery } from "./queries";
 
 const t = texts("boards", boards);
 const words = texts("talk", talk);
-const Panel = lazy(() => import("./group-panel"));
+const Panel = later(() => import("./group-panel"));
 const TONES: Record<string, Tone> = { inbox: "neutral", in_progress: "info", review: "violet", done: "ok" };
 
 /** A group: its boards side by side with what goes on. */
@@ -83,9 +84,7 @@ export default function Group() {
           </QueryView>
         </div>
         {panel && group && (
-          <Suspense>
-            <Panel key={panel} kind={panel} groupId={group.id} boardIds={boardIds} mayWrite={mayWrite} onClose={() => change({ panel: null })} />
-          </Suspense>
+          <Panel key={panel} kind={panel} groupId={group.id} boardIds={boardIds} mayWrite={mayWrite} onClose={() => change({ panel: null })} />
         )}
       </div>
       {editing && group && <GroupForm group={group} onClose={() => setEditing(false)} />}

@@ -1,9 +1,9 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Pencil, PlugZap, Trash2 } from "lucide-react";
-import { lazy, Suspense } from "react";
 import { Link, useLocation, useParams } from "wouter";
 import type { Gateway as GatewayType, GatewayConnection } from "@/gen/missioncontrol/gateway/v1/gateway_pb";
 import { useCommands } from "@/lib/commands";
+import { later } from "@/lib/later";
 import { useSearchState } from "@/lib/search";
 import { agentsQuery } from "@/pages/agents/queries";
 import { fingerprintWords, phaseLooks, statusLooks } from "@/parts/gateway";
@@ -23,8 +23,8 @@ import { boardsQuery, connectionsQuery, gatewayQuery } from "./queries";
 
 const t = texts("gateways", gateways);
 const p = texts("parts", parts);
-const Sessions = lazy(() => import("./sessions"));
-const Templates = lazy(() => import("./templates"));
+const Sessions = later(() => import("./sessions"), () => <Skeleton />);
+const Templates = later(() => import("./templates"), () => <Skeleton />);
 
 /** One gateway: its connection, its sessions, its agents' files. */
 export default function Gateway() {
@@ -77,11 +77,9 @@ export default function Gateway() {
             ]}
             panelClassName="pt-5"
           >
-            <Suspense fallback={<Skeleton />}>
-              {tab === "overview" && <Overview gateway={data} connection={connection} />}
-              {tab === "sessions" && <Sessions gatewayId={data.id} />}
-              {tab === "templates" && <Templates gateway={data} />}
-            </Suspense>
+            {tab === "overview" && <Overview gateway={data} connection={connection} />}
+            {tab === "sessions" && <Sessions gatewayId={data.id} />}
+            {tab === "templates" && <Templates gateway={data} />}
           </Tabs>
         )}
       </QueryView>

@@ -1,8 +1,9 @@
 import { useQuery } from "@tanstack/react-query";
 import { MessagesSquare, RotateCw, Search } from "lucide-react";
-import { lazy, Suspense, useState } from "react";
+import { useState } from "react";
 import { Link } from "wouter";
 import { number } from "@/lib/format";
+import { later } from "@/lib/later";
 import { useSearchState } from "@/lib/search";
 import { agentsQuery } from "@/pages/agents/queries";
 import type { SessionPlace } from "@/parts/conversation";
@@ -21,7 +22,14 @@ import { boardsQuery, type Session, sessionsQuery } from "./queries";
 
 const t = texts("gateways", gateways);
 const words = texts("ui", ui);
-const Conversation = lazy(async () => ({ default: (await import("@/parts/conversation")).Conversation }));
+const Conversation = later(
+  async () => ({ default: (await import("@/parts/conversation")).Conversation }),
+  () => (
+    <div className="p-4">
+      <Skeleton />
+    </div>
+  ),
+);
 
 /** The sessions of a gateway, asked of the gateway itself. */
 export default function Sessions({ gatewayId }: { gatewayId: string }) {
@@ -100,9 +108,7 @@ function List({ at, gatewayId }: { at: SessionPlace; gatewayId: string }) {
             <h2 className="min-w-0 flex-1 truncate font-semibold">{nameOf(sessions.data?.find((session) => session.key === openKey) ?? { key: openKey })}</h2>
             <IconButton icon={X} label={words.close} onClick={() => change({ session: null })} />
           </header>
-          <Suspense fallback={<div className="p-4"><Skeleton /></div>}>
-            <Conversation at={at} sessionKey={openKey} name={nameOf(sessions.data?.find((session) => session.key === openKey) ?? { key: openKey })} className="min-h-0 flex-1" />
-          </Suspense>
+          <Conversation at={at} sessionKey={openKey} name={nameOf(sessions.data?.find((session) => session.key === openKey) ?? { key: openKey })} className="min-h-0 flex-1" />
         </Sheet>
       )}
     </>

@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
-import { lazy, Suspense } from "react";
 import { useLocation, useParams } from "wouter";
+import { later } from "@/lib/later";
 import { useIsAdmin, useOrganization } from "@/lib/me";
 import organization from "@/texts/en/organization";
 import { texts } from "@/texts/catalogue";
@@ -9,12 +9,12 @@ import { Skeleton } from "@/ui/states";
 import { Tabs } from "@/ui/tabs";
 import { invitesQuery } from "./queries";
 
-const Members = lazy(() => import("./members"));
-const WhoMay = lazy(() => import("./who-may"));
-const Invites = lazy(() => import("./invites"));
-const Keys = lazy(() => import("./keys"));
-const Webhooks = lazy(() => import("./webhooks"));
-const General = lazy(() => import("./general"));
+const Members = later(() => import("./members"), () => <Skeleton lines={5} />);
+const WhoMay = later(() => import("./who-may"), () => <Skeleton lines={5} />);
+const Invites = later(() => import("./invites"), () => <Skeleton lines={5} />);
+const Keys = later(() => import("./keys"), () => <Skeleton lines={5} />);
+const Webhooks = later(() => import("./webhooks"), () => <Skeleton lines={5} />);
+const General = later(() => import("./general"), () => <Skeleton lines={5} />);
 
 const t = texts("organization", organization);
 type Tab = keyof typeof t.tabs;
@@ -37,14 +37,12 @@ export default function Organization() {
         tabs={offered.map((value) => ({ value, label: t.tabs[value], count: value === "invites" ? invites.data?.length : undefined }))}
         className="mb-5"
       >
-        <Suspense fallback={<Skeleton lines={5} />}>
-          {tab === "members" && <Members />}
-          {tab === "access" && <WhoMay />}
-          {tab === "invites" && <Invites />}
-          {tab === "keys" && <Keys />}
-          {tab === "webhooks" && <Webhooks />}
-          {tab === "general" && <General />}
-        </Suspense>
+        {tab === "members" && <Members />}
+        {tab === "access" && <WhoMay />}
+        {tab === "invites" && <Invites />}
+        {tab === "keys" && <Keys />}
+        {tab === "webhooks" && <Webhooks />}
+        {tab === "general" && <General />}
       </Tabs>
     </Page>
   );
