@@ -1,6 +1,7 @@
 //! Calling a role with encoded messages: no typed message is decoded on the way in or out.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashMap},
     net::IpAddr,
     sync::Arc,
@@ -173,7 +174,11 @@ impl Target {
     }
 }
 
-/// The key under which a request may be repeated: the message's own `request_id`, else the header. Methods that change nothing need none.
+/// The field of every message that changes something, for its idempotency key. REST does not have it: it has the header.
+const REQUEST_ID_FIELD: &str = "request_id";
+
+/// The key under which a request may be repeated: the message's own `request_id`, else the header. Methods that change nothing need none, and
+/// services among themselves use none: what they ask of each other is idempotent by its own fields.
 pub fn idempotency_key(
     plan: &MethodPlan,
     headers: &HeaderMap,
@@ -182,22 +187,32 @@ pub fn idempotency_key(
     if !plan.mutates {
         return Ok(None);
     }
-    let sent = match plan.input.text(message, "request_id") {
+    let own = plan.input.text(message, REQUEST_ID_FIELD);
+    let sent = match own {
         Some(id) => Some(id.as_bytes()),
         None => headers.get(idempotency::KEY).map(HeaderValue::as_bytes),
     };
     let Some(key) = sent else { return Ok(None) };
     let key = key.trim_ascii();
     let good = (1..=idempotency::LONGEST).contains(&key.len()) && key.iter().all(|byte| (0x20..0x7f).contains(byte));
+    let rule = format!("must be 1 to {} printable ASCII characters.", idempotency::LONGEST);
     match HeaderValue::from_bytes(key) {
         Ok(value) if good => Ok(Some(value)),
+        _ if own.is_some() => Err(chassis::Error::invalid(REQUEST_ID_FIELD, format!("The id {rule}"))),
         _ => Err(chassis::Error::new(
             chassis::error::Kind::BadRequest,
-            format!(
-                "Idempotency-Key must be 1 to {} printable ASCII characters.",
-                idempotency::LONGEST
-            ),
+            format!("Idempotency-Key {rule}"),
         )),
+    }
+}
+
+/// The message as its role gets it. The key is no part of what is asked, so that a repetition may name it in the message or beside it, at
+/// any door.
+pub fn asked<'m>(plan: &MethodPlan, message: &'m [u8]) -> Cow<'m, [u8]> {
+    if plan.mutates {
+        plan.input.without(message, REQUEST_ID_FIELD)
+    } else {
+        Cow::Borrowed(message)
     }
 }
 

@@ -357,7 +357,10 @@ async fn other_organizations_and_plain_members_see_nothing() {
             .await
             .map(drop),
         stranger
-            .delete_gateway(proto::gateway::v1::DeleteGatewayRequest { gateway_id: id() })
+            .delete_gateway(proto::gateway::v1::DeleteGatewayRequest {
+                gateway_id: id(),
+                ..proto::gateway::v1::DeleteGatewayRequest::default()
+            })
             .await
             .map(drop),
         stranger

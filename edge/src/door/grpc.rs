@@ -158,7 +158,8 @@ async fn answer(
     if let Some(key) = call::idempotency_key(plan, &parts.headers, &message)? {
         origin.insert(chassis::idempotency::KEY, key);
     }
-    let calling = target.call_from(visit, caller.as_ref().map(|caller| &caller.value), &message, origin);
+    let asked = call::asked(plan, &message);
+    let calling = target.call_from(visit, caller.as_ref().map(|caller| &caller.value), &asked, origin);
     let response = match deadline {
         None => calling.await,
         Some(deadline) => tokio::time::timeout(deadline, calling)

@@ -1,6 +1,6 @@
 //! Compiled messages: what the hot path needs to know of a field, and nothing else.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use http::HeaderName;
 
@@ -481,6 +481,34 @@ impl Shape {
             }
         }
         found.filter(|text| !text.is_empty())
+    }
+
+    /// An encoded message without the values of one of its fields; as it is when the message has none, or cannot be read.
+    pub fn without<'w>(&self, wire: &'w [u8], field: &str) -> Cow<'w, [u8]> {
+        let message = self.message();
+        let Some(position) = message.named(field) else {
+            return Cow::Borrowed(wire);
+        };
+        let number = message.fields[position].number;
+        let (mut cursor, mut rest, mut kept) = (Cursor::new(wire), Vec::new(), 0);
+        while !cursor.done() {
+            let start = cursor.at;
+            let Ok((found, wire_type)) = cursor.tag() else {
+                return Cow::Borrowed(wire);
+            };
+            if cursor.value(wire_type).is_err() {
+                return Cow::Borrowed(wire);
+            }
+            if found == number {
+                rest.extend_from_slice(&wire[kept..start]);
+                kept = cursor.at;
+            }
+        }
+        if kept == 0 {
+            return Cow::Borrowed(wire);
+        }
+        rest.extend_from_slice(&wire[kept..]);
+        Cow::Owned(rest)
     }
 
     /// Appends the JSON form of an encoded message.

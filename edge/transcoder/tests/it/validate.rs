@@ -109,3 +109,31 @@ fn a_mask_cannot_clear_what_must_not_be_null() {
         []
     );
 }
+
+#[test]
+fn a_field_is_taken_out_of_a_message() {
+    let book = json!({ "title": "t", "copies": 3, "relatedIds": ["a", "b"], "idempotencyKey": "k" });
+    let sent = wire("CreateBookRequest", &book);
+    let shape = shape("CreateBookRequest");
+    assert_eq!(shape.text(&sent, "idempotency_key"), Some("k"));
+    let mut rest = book.clone();
+    rest.as_object_mut().unwrap().remove("idempotencyKey");
+    let rest = wire("CreateBookRequest", &rest);
+    assert_eq!(*shape.without(&sent, "idempotency_key"), *rest);
+    // Wherever it stands, and however often.
+    let doubled = [&sent[..], &sent[..]].concat();
+    assert_eq!(
+        *shape.without(&doubled, "idempotency_key"),
+        *[&rest[..], &rest[..]].concat()
+    );
+    let alone = wire("CreateBookRequest", &json!({ "idempotencyKey": "k" }));
+    assert!(shape.without(&alone, "idempotency_key").is_empty());
+    // Nothing to take: the message itself.
+    for (wire, field) in [
+        (&rest[..], "idempotency_key"),
+        (&sent[..], "unknown"),
+        (&[0x80][..], "title"),
+    ] {
+        assert_eq!(*shape.without(wire, field), *wire);
+    }
+}

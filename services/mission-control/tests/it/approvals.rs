@@ -93,6 +93,7 @@ impl Desk {
             approval_id: approval.into(),
             status: status.into(),
             reason: None,
+            ..UpdateApprovalRequest::default()
         };
         ApprovalServiceClient::new(calling(&self.mc, "approval", who))
             .update_approval(request)

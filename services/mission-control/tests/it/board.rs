@@ -387,7 +387,12 @@ async fn rights_on_boards_come_from_the_boards_organization() {
             .await
             .unwrap_err();
         assert_eq!(refused.code(), Code::PermissionDenied, "{who} reads another");
-        let gone = boards.delete_board(DeleteBoardRequest { board_id: red.clone() }).await;
+        let gone = boards
+            .delete_board(DeleteBoardRequest {
+                board_id: red.clone(),
+                ..DeleteBoardRequest::default()
+            })
+            .await;
         assert_eq!(
             gone.err().map(|status| status.message().to_owned()),
             delete.map(str::to_owned),

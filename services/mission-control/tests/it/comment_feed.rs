@@ -44,6 +44,7 @@ async fn comments_of_all_readable_boards_are_listed_and_live() {
             board_id: one.clone(),
             task_id: first.clone(),
             message: "on one".into(),
+            ..CreateTaskCommentRequest::default()
         })
         .await
         .unwrap()

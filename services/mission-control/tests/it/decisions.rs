@@ -214,6 +214,7 @@ async fn one_decision_settles_many_and_says_what_it_could_not() {
                 approval_ids: vec![waiting.clone()],
                 status: proto::approval::v1::ApprovalStatus::Approved.into(),
                 reason: None,
+                ..proto::approval::v1::DecideApprovalsRequest::default()
             })
             .await
             .expect("answers")

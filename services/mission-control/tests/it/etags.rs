@@ -107,6 +107,7 @@ async fn boards_and_tasks_change_only_as_they_were_seen() {
     let mut deletion = Request::new(DeleteTaskRequest {
         board_id: board.clone(),
         task_id: task.clone(),
+        ..DeleteTaskRequest::default()
     });
     deletion.metadata_mut().insert("if-match", etag.parse().unwrap());
     let lead = office.lead(&board).await;

@@ -6,12 +6,16 @@ use std::{
 };
 
 use futures::future::join_all;
-use proto::board::v1::{CreateTagRequest, tag_service_client::TagServiceClient};
+use prost::Message;
+use prost_reflect::{DescriptorPool, FieldDescriptor, Kind};
+use proto::board::v1::{CreateTagRequest, DeleteTagRequest, tag_service_client::TagServiceClient};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use testkit::Database;
-use tonic::{Request, transport::Channel};
+use tonic::{Code, Request, transport::Channel};
+use tonic_types::StatusExt;
+use transcoder::{Access, ApiInfo, Catalog};
 
 use crate::harness::{Answer, Harness, PATIENCE, Rest, TOKEN, eventually, id};
 
@@ -121,6 +125,206 @@ async fn a_repetition_gets_the_first_answer() {
         );
     }
     assert_eq!(tags(&mc).await, 1);
+    mc.stop().await;
+}
+
+#[test]
+fn every_change_can_be_repeated_by_its_request_id() {
+    let catalog = Catalog::compile(proto::DESCRIPTORS).expect("compiles");
+    let pool = DescriptorPool::decode(proto::DESCRIPTORS).expect("descriptors");
+    let (mut changes, mut wrong) = (0, Vec::new());
+    for plan in catalog.methods() {
+        // Services among themselves repeat by the fields of what they ask; what nobody signs has no key.
+        let closed = plan.access.iter().all(|access| *access == Access::Service);
+        if closed || plan.access.contains(&Access::Public) || !plan.path.starts_with("/missioncontrol.") {
+            continue;
+        }
+        let input = pool.get_message_by_name(plan.input.name()).expect("the request");
+        let field = input.get_field_by_name("request_id");
+        if !plan.mutates {
+            // Where lists filter by the request that made an entry, that is no key.
+            let filter = field.as_ref().is_none_or(FieldDescriptor::supports_presence);
+            if !filter {
+                wrong.push(format!("{} changes nothing and needs no `request_id`", plan.path));
+            }
+            continue;
+        }
+        changes += 1;
+        match field {
+            Some(field) if field.number() == 100 && field.kind() == Kind::String && !field.is_list() => {}
+            _ => wrong.push(format!(
+                "{}: give {} `string request_id = 100`, as the others have it",
+                plan.path,
+                input.full_name()
+            )),
+        }
+    }
+    assert!(changes > 70, "{changes} methods change something");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+
+    // Over REST the key is the header alone.
+    let document = catalog.openapi(&ApiInfo::default());
+    let mut shown = Vec::new();
+    for route in catalog.routes().filter(|route| route.plan.mutates) {
+        let verb = route.method.as_str().to_lowercase();
+        let operation = &document["paths"][&route.template][verb];
+        let mut text = operation["parameters"].to_string();
+        let body = operation["requestBody"].to_string();
+        if let Some((_, name)) = body.split_once("#/components/schemas/") {
+            let name = name.split('"').next().unwrap_or_default();
+            text += &document["components"]["schemas"][name]["properties"].to_string();
+        }
+        if (text + &body).contains("\"request_id\"") {
+            shown.push(route.operation_id.clone());
+        }
+    }
+    assert_eq!(shown, Vec::<String>::new());
+}
+
+async fn tag_service(mc: &Harness) -> TagServiceClient<Channel> {
+    let channel = Channel::from_shared(mc.url.clone())
+        .expect("a url")
+        .connect()
+        .await
+        .expect("HTTP/2");
+    TagServiceClient::new(channel)
+}
+
+fn signed<T>(message: T, token: &str) -> Request<T> {
+    let mut request = Request::new(message);
+    request
+        .metadata_mut()
+        .insert("authorization", format!("Bearer {token}").parse().expect("a value"));
+    request
+}
+
+fn named(name: &str, request_id: &str) -> CreateTagRequest {
+    CreateTagRequest {
+        name: name.into(),
+        request_id: request_id.into(),
+        ..CreateTagRequest::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_id_in_the_message_is_the_key() {
+    let mc = Harness::start().await;
+    let mut service = tag_service(&mc).await;
+    let first = service
+        .create_tag(signed(named("Blue", "r-1"), TOKEN))
+        .await
+        .expect("a tag");
+    assert!(!first.metadata().contains_key("idempotency-replayed"));
+    let again = service
+        .create_tag(signed(named("Blue", "r-1"), TOKEN))
+        .await
+        .expect("the first answer");
+    assert!(again.metadata().contains_key("idempotency-replayed"));
+    assert_eq!(again.get_ref(), first.get_ref());
+    assert_eq!(tags(&mc).await, 1);
+
+    // The same key in the header, over REST and beside the message, is the same request.
+    let rest = tag(&mc.person(), "r-1", "Blue").await;
+    assert!(replayed(&rest));
+    assert_eq!(id(&rest.expect(200)), first.get_ref().id);
+    let mut beside = signed(named("Blue", ""), TOKEN);
+    beside
+        .metadata_mut()
+        .insert("idempotency-key", "r-1".parse().expect("a value"));
+    let beside = service.create_tag(beside).await.expect("the first answer");
+    assert!(beside.metadata().contains_key("idempotency-replayed"));
+    // The message's own id counts before the header.
+    let mut both = signed(named("Blue", "r-1"), TOKEN);
+    both.metadata_mut()
+        .insert("idempotency-key", "another".parse().expect("a value"));
+    let both = service.create_tag(both).await.expect("the first answer");
+    assert_eq!(both.get_ref().id, first.get_ref().id);
+
+    // gRPC-web is the same door.
+    let message = named("Blue", "r-1").encode_to_vec();
+    let mut framed = vec![0];
+    framed.extend(u32::try_from(message.len()).expect("short").to_be_bytes());
+    framed.extend(message);
+    let web = mc
+        .person()
+        .request(Method::POST, "/missioncontrol.board.v1.TagService/CreateTag")
+        .header("content-type", "application/grpc-web+proto")
+        .body(framed)
+        .send()
+        .await
+        .expect("the edge answers");
+    assert!(web.headers().contains_key("idempotency-replayed"));
+    let body = web.bytes().await.expect("a body");
+    let length = u32::from_be_bytes(body[1..5].try_into().expect("a head")) as usize;
+    let told = proto::board::v1::Tag::decode(&body[5..5 + length]).expect("a tag");
+    assert_eq!(&told, first.get_ref());
+
+    // Another request under the same id, at this method or another, is refused.
+    let other = service
+        .create_tag(signed(named("Red", "r-1"), TOKEN))
+        .await
+        .expect_err("another body");
+    let elsewhere = service
+        .delete_tag(signed(
+            DeleteTagRequest {
+                tag_id: first.get_ref().id.clone(),
+                request_id: "r-1".into(),
+            },
+            TOKEN,
+        ))
+        .await
+        .expect_err("another method");
+    for refused in [other, elsewhere] {
+        assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
+        assert!(refused.message().contains("idempotency key was used"), "{refused:?}");
+    }
+    for bad in ["x".repeat(256), " ".into(), "\u{e4}".into()] {
+        let refused = service
+            .create_tag(signed(named("Green", &bad), TOKEN))
+            .await
+            .expect_err("no key");
+        assert_eq!(refused.code(), Code::InvalidArgument, "{bad:?}");
+        let details = refused.get_error_details();
+        assert_eq!(
+            details.bad_request().expect("fields").field_violations[0].field,
+            "request_id"
+        );
+    }
+    // In the body of REST it means nothing.
+    let ignored = json!({"name": "Green", "request_id": "r-1"});
+    let made = mc.person().post("/api/v1/tags", ignored).await;
+    assert!(!replayed(&made));
+    made.expect(200);
+    assert_eq!(tags(&mc).await, 2);
+
+    // A deletion is repeated as well; and somebody else's id is another one.
+    let gone = DeleteTagRequest {
+        tag_id: first.get_ref().id.clone(),
+        request_id: "r-2".into(),
+    };
+    service
+        .delete_tag(signed(gone.clone(), TOKEN))
+        .await
+        .expect("it is deleted");
+    let again = service
+        .delete_tag(signed(gone, TOKEN))
+        .await
+        .expect("not NOT_FOUND: it is the same request");
+    assert!(again.metadata().contains_key("idempotency-replayed"));
+    let key = mc
+        .person()
+        .post(
+            "/api/v1/organizations/me/api-keys",
+            json!({"name": "Robot", "scope": "write", "role": "admin"}),
+        )
+        .await
+        .expect(200);
+    let robot = service
+        .create_tag(signed(named("Red", "r-1"), key["key"].as_str().expect("a key")))
+        .await
+        .expect("a tag of its own");
+    assert!(!robot.metadata().contains_key("idempotency-replayed"));
+    assert_eq!(tags(&mc).await, 2);
     mc.stop().await;
 }
 

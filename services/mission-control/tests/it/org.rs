@@ -83,7 +83,10 @@ pub async fn join(mc: &Harness, name: &str, access: Value) -> Principal {
         accept(mc, &principal, &token).await.expect("the invite is accepted");
         let organization_id = invite["organization_id"].as_str().expect("an organization").to_owned();
         OrganizationServiceClient::new(calling(mc, "org", &principal))
-            .set_active_organization(SetActiveOrganizationRequest { organization_id })
+            .set_active_organization(SetActiveOrganizationRequest {
+                organization_id,
+                ..SetActiveOrganizationRequest::default()
+            })
             .await
             .expect("it becomes active");
     }
@@ -91,7 +94,10 @@ pub async fn join(mc: &Harness, name: &str, access: Value) -> Principal {
 }
 
 async fn accept(mc: &Harness, principal: &Principal, token: &str) -> Result<Member, tonic::Status> {
-    let request = AcceptInviteRequest { token: token.into() };
+    let request = AcceptInviteRequest {
+        token: token.into(),
+        ..AcceptInviteRequest::default()
+    };
     InviteServiceClient::new(calling(mc, "org", principal))
         .accept_invite(request)
         .await
@@ -102,6 +108,7 @@ async fn set_role(mc: &Harness, actor: &Principal, member: &str, role: &str) -> 
     let request = UpdateMemberRequest {
         member_id: member.into(),
         role: Some(role.into()),
+        ..UpdateMemberRequest::default()
     };
     MemberServiceClient::new(calling(mc, "org", actor))
         .update_member(request)
@@ -301,6 +308,7 @@ async fn organizations_are_unique_by_name_and_one_is_active() {
     let stranger = sign_in(&mc, "eve", "eve@example.org").await;
     let request = SetActiveOrganizationRequest {
         organization_id: id(&created),
+        ..SetActiveOrganizationRequest::default()
     };
     let refused = OrganizationServiceClient::new(calling(&mc, "org", &stranger))
         .set_active_organization(request)
@@ -549,7 +557,10 @@ async fn owners_are_made_and_unmade_by_owners_and_one_remains() {
         refusal(set_role(&mc, &member, member_id(&member), "admin").await).0,
         Kind::Denied
     );
-    let removing = RemoveMemberRequest { member_id: own.clone() };
+    let removing = RemoveMemberRequest {
+        member_id: own.clone(),
+        ..RemoveMemberRequest::default()
+    };
     let refused = MemberServiceClient::new(calling(&mc, "org", &admin))
         .remove_member(removing)
         .await;
@@ -617,7 +628,7 @@ async fn an_organization_goes_with_its_last_member_and_never_loses_its_only_owne
 
     // Leaving as one of several takes the membership only; leaving as the last takes the organization.
     UserServiceClient::new(calling(&mc, "org", &ann))
-        .delete_me(DeleteMeRequest {})
+        .delete_me(DeleteMeRequest::default())
         .await
         .expect("ann leaves");
     let gone = OrganizationServiceClient::new(calling(&mc, "org", &ann))

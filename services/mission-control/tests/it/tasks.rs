@@ -456,6 +456,7 @@ async fn workers_claim_hand_over_and_get_rework_back() {
                 board_id: board.clone(),
                 task_id: task.clone(),
                 message: message.into(),
+                ..CreateTaskCommentRequest::default()
             },
         );
         async move { tasks.create_task_comment(request).await }
@@ -654,6 +655,7 @@ async fn leads_create_assign_start_and_delete_on_their_board() {
     let delete = DeleteTaskRequest {
         board_id: board.clone(),
         task_id: task.id.clone(),
+        ..DeleteTaskRequest::default()
     };
     assert_eq!(
         office
