@@ -36,16 +36,16 @@ const MAY_BE_REFUSED: &[(&str, &[u16])] = &[
 ];
 
 /// One operation of the document.
-struct Operation {
-    method: Method,
-    template: String,
-    id: String,
-    spec: Value,
+pub struct Operation {
+    pub method: Method,
+    pub template: String,
+    pub id: String,
+    pub spec: Value,
 }
 
 impl Operation {
     /// Later ones would take away what the earlier ones need: deletions last, the deepest first, and the caller at the very end.
-    fn rank(&self) -> (u8, usize, String) {
+    pub fn rank(&self) -> (u8, usize, String) {
         let depth = self.template.matches('/').count();
         let stage = match (self.method.as_str(), self.template.as_str()) {
             (_, "/api/v1/users/me") if self.method == Method::DELETE => 5,
@@ -58,6 +58,15 @@ impl Operation {
         (stage, usize::MAX - depth, self.template.clone())
     }
 
+    /// Whether it changes something that a caller can repeat.
+    pub fn changes(&self) -> bool {
+        let parameters = self.spec["parameters"].as_array();
+        parameters.is_some_and(|all| {
+            all.iter()
+                .any(|parameter| parameter["$ref"] == "#/components/parameters/IdempotencyKey")
+        })
+    }
+
     fn may_be_refused(&self, status: u16) -> bool {
         MAY_BE_REFUSED
             .iter()
@@ -66,7 +75,7 @@ impl Operation {
 }
 
 /// What operations are called with.
-struct Seeds {
+pub struct Seeds {
     /// Ids by the path segment before them, or by field name. Deletions take the last one, others the first.
     ids: BTreeMap<&'static str, Vec<String>>,
     gateway_url: String,
@@ -93,7 +102,7 @@ impl Seeds {
     }
 
     /// What an operation made is what a later one deletes.
-    fn keep(&mut self, operation: &Operation, answer: &Answer) {
+    pub fn keep(&mut self, operation: &Operation, answer: &Answer) {
         let collection = operation.template.rsplit('/').next().unwrap_or_default();
         let scoped = if collection == "webhooks" && operation.template.contains("/boards/") {
             "board-webhooks"
@@ -228,7 +237,19 @@ fn besides(operation: &Operation, seeds: &mut Seeds) -> Value {
         () if is("explain_transition") || is("explain_task_transition") => json!({"status": "in_progress"}),
         () if is("create_approval") => json!({"lead_reasoning": "It is ready."}),
         () if is("update_org_custom_field") => json!({"label": "Renamed"}),
-        () if is("update_tag") => json!({"name": "Renamed"}),
+        () if is("update_tag") || is("update_gateway") || is("update_agent_api") => json!({"name": "Renamed"}),
+        () if is("update_task_api_v1_agent") => json!({"assigned_agent_id": seeds.named("agent_id")}),
+        () if is("update_task_api") => json!({"title": "Renamed"}),
+        () if is("update_board_api")
+            || is("update_board_group")
+            || is("update_board_webhook")
+            || is("update_webhook") =>
+        {
+            json!({"description": "Changed"})
+        }
+        () if is("update_me_") => json!({"notes": "Changed"}),
+        () if is("update_org_member") => json!({"role": "admin"}),
+        () if is("update_member_access") => json!({"all_boards_read": true}),
         () if is("preview_agent_files") || is("heartbeat_or_create_agent") || is("create_agent_api_v1_agents_post") => {
             json!({"board_id": seeds.named("board_id")})
         }
@@ -301,12 +322,8 @@ impl Judge {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_declared_operation_answers_as_declared() {
-    let fake = FakeGateway::start(Options::release(Release::Latest)).await;
-    let mc = Harness::with(|settings| settings.rate_limit_agent = 0).await;
-    let document = mc.nobody().get("/openapi.json").await.expect(200);
-    let (mut seeds, callers) = seed(&mc, &fake).await;
+/// Every operation of a document, in the order in which they can be called.
+pub fn operations(document: &Value) -> Vec<Operation> {
     let mut operations: Vec<Operation> = document["paths"]
         .as_object()
         .expect("paths")
@@ -330,6 +347,16 @@ async fn every_declared_operation_answers_as_declared() {
         "the document has {} operations",
         operations.len()
     );
+    operations
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_declared_operation_answers_as_declared() {
+    let fake = FakeGateway::start(Options::release(Release::Latest)).await;
+    let mc = Harness::with(|settings| settings.rate_limit_agent = 0).await;
+    let document = mc.nobody().get("/openapi.json").await.expect(200);
+    let (mut seeds, callers) = seed(&mc, &fake).await;
+    let operations = operations(&document);
     let mut judge = Judge {
         document: document.clone(),
         validators: HashMap::new(),
@@ -362,7 +389,7 @@ async fn every_declared_operation_answers_as_declared() {
 }
 
 /// Calls an operation with valid input. An error says why it cannot be called: its path names something the test has not.
-async fn drive(
+pub async fn drive(
     document: &Value,
     operation: &Operation,
     seeds: &mut Seeds,
@@ -429,7 +456,7 @@ async fn drive(
 }
 
 /// Who calls what.
-struct Callers {
+pub struct Callers {
     person: Rest,
     worker: Rest,
     lead: Rest,
@@ -457,7 +484,7 @@ impl Callers {
 }
 
 /// One of everything, and two of what is deleted.
-async fn seed(mc: &Harness, fake: &FakeGateway) -> (Seeds, Callers) {
+pub async fn seed(mc: &Harness, fake: &FakeGateway) -> (Seeds, Callers) {
     let person = mc.person();
     let team = team(&person, fake, "Contract").await;
     let (board_id, gateway_id) = (id(&team.board), id(&team.gateway));

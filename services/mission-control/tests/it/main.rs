@@ -40,4 +40,5 @@ mod souls;
 mod syncs;
 mod task_streams;
 mod tasks;
+mod trail;
 mod webhooks;
