@@ -30,6 +30,7 @@ mod keys;
 mod limits;
 mod list_plans;
 mod moving;
+mod log_plans;
 mod oidc;
 mod onboarding;
 mod org;
