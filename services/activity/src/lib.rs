@@ -11,6 +11,8 @@ mod inbox;
 mod log;
 mod metrics;
 mod periods;
+#[cfg(test)]
+mod plans;
 mod rules;
 mod sender;
 mod view;

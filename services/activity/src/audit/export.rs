@@ -13,7 +13,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tonic::Status;
 use uuid::Uuid;
 
-use super::{Audit, Filter, Row, filter};
+use super::{Audit, COLUMNS, Filter, Row, filter};
 use crate::{chain, rules::Kinds};
 
 /// Entries read and sent at once.
@@ -61,9 +61,9 @@ impl Audit {
                 filename: format!("audit-{}.{ending}", OffsetDateTime::now_utc().date()),
                 data: if csv { HEADER.as_bytes().to_vec() } else { Vec::new() },
             };
-            let mut after = 0;
+            let (mut after, select) = (0, format!("SELECT {COLUMNS}"));
             loop {
-                let mut query = filter.select();
+                let mut query = filter.select(&select);
                 query.push(" AND e.position > ").push_bind(after);
                 query.push(" ORDER BY e.position LIMIT ").push_bind(PAGE);
                 let rows = query.build_query_as::<Row>().fetch_all(store.pool()).await?;

@@ -1,6 +1,8 @@
 //! The audit trail: the log once more, with everything it keeps, filtered, exported and checked.
 
 mod export;
+#[cfg(test)]
+mod plans;
 mod verify;
 
 use std::pin::Pin;
@@ -106,7 +108,7 @@ impl From<Row> for AuditEntry {
 }
 
 /// Which entries are asked for.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 struct Filter {
     organization: Uuid,
     actor: Option<String>,
@@ -148,11 +150,9 @@ macro_rules! filter {
 use filter;
 
 impl Filter {
-    /// The entries that match, up to where conditions on positions follow.
-    fn select(&self) -> QueryBuilder<Postgres> {
-        let mut query = QueryBuilder::new(format!(
-            "SELECT {COLUMNS} FROM activity.events e WHERE e.organization_id = "
-        ));
+    /// The entries `e` that match, up to where conditions on positions follow. `what` is how a statement begins, up to its columns.
+    fn select(&self, what: &str) -> QueryBuilder<Postgres> {
+        let mut query = QueryBuilder::new(format!("{what} FROM activity.events e WHERE e.organization_id = "));
         query.push_bind(self.organization);
         if let Some(actor) = &self.actor {
             query.push(" AND e.actor_id = ").push_bind(actor.clone());
@@ -185,6 +185,16 @@ impl Filter {
             let escaped = text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
             query.push(" AND e.message ILIKE ").push_bind(format!("%{escaped}%"));
         }
+        query
+    }
+
+    /// The last `most` entries that match, of those before a position if there is one.
+    fn page(&self, what: &str, before: Option<i64>, most: i64) -> QueryBuilder<Postgres> {
+        let mut query = self.select(what);
+        if let Some(before) = before {
+            query.push(" AND e.position < ").push_bind(before);
+        }
+        query.push(" ORDER BY e.position DESC LIMIT ").push_bind(most);
         query
     }
 }
@@ -260,14 +270,12 @@ impl Audit {
         if !(1..=200).contains(&limit) {
             return Err(Error::invalid("limit", "limit must be between 1 and 200."));
         }
-        let mut query = filter!(organization, request).select();
-        if let Some(before) = request.before_position {
-            query.push(" AND e.position < ").push_bind(before);
-        }
         // One more than asked for: it tells whether there is a next page.
-        query
-            .push(" ORDER BY e.position DESC LIMIT ")
-            .push_bind(i64::from(limit) + 1);
+        let mut query = filter!(organization, request).page(
+            &format!("SELECT {COLUMNS}"),
+            request.before_position,
+            i64::from(limit) + 1,
+        );
         let pool = self.0.store.pool();
         let head = sqlx::query_scalar!(
             "SELECT position FROM activity.heads WHERE organization_id = $1",
