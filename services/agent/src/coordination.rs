@@ -8,13 +8,14 @@ use proto::{
         ApplyBoardGroupHeartbeatRequest, ApplyBoardGroupHeartbeatResponse, AskUserRequest, AskUserResponse,
         BroadcastResult, BroadcastToLeadsRequest, BroadcastToLeadsResponse, DeleteBoardAgentRequest,
         GetAgentSoulRequest, GetAgentSoulResponse, LeadMessageKind, MessageBoardLeadRequest, MessageBoardLeadResponse,
-        NudgeAgentRequest, NudgeAgentResponse, UpdateAgentSoulRequest,
+        NudgeAgentRequest, NudgeAgentResponse, Operation, UpdateAgentSoulRequest,
         coordination_service_server::CoordinationService,
     },
     board::v1::{Board, ListGatewayBoardsRequest},
     common::v1::Ok as Done,
     identity::v1::PrincipalKind,
 };
+use time::OffsetDateTime;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
@@ -23,6 +24,7 @@ use crate::{
     app::{App, found},
     change, leads,
     notify::{Letter, Purpose, queue},
+    operations::{self, MessageRow},
     pace, provision,
     requests::{self, LEAD_REPLY, Place, Reply, USER_REPLY},
     row::{AgentRow, agents},
@@ -79,13 +81,40 @@ fn text_of(field: &str, given: &str) -> Result<String> {
     Ok(text.to_owned())
 }
 
+/// A message that waits, as an operation: what the audit trail keeps of it.
+fn waiting(letter: &Letter) -> Operation {
+    let (title, created_by) = letter
+        .purpose
+        .as_ref()
+        .map(|purpose| (purpose.title.clone(), purpose.by.clone()))
+        .unwrap_or_default();
+    let now = OffsetDateTime::now_utc();
+    operations::message(&MessageRow {
+        id: letter.id,
+        organization_id: letter.organization,
+        agent_id: letter.agent,
+        board_id: letter.board,
+        gateway_id: letter.gateway,
+        label: letter.label.clone(),
+        title,
+        created_by,
+        state: "waiting".to_owned(),
+        attempts: 0,
+        next_attempt_at: Some(now),
+        last_error: None,
+        created_at: now,
+        settled_at: None,
+    })
+}
+
 impl Coordination {
     /// Queues a message and tells who asked for it: that it was sent is told by the sender, later. What it says is part of no record.
     async fn send(&self, caller: &Caller, letter: &Letter, kind: &str, sentence: String) -> Result<()> {
         let mut told = Change::new(kind, letter.organization)
             .agent(Some(letter.agent))
             .gateway(letter.gateway)
-            .message(sentence);
+            .message(sentence)
+            .after(&waiting(letter));
         if let Some(board) = letter.board {
             told = told.board(board);
         }
@@ -399,7 +428,8 @@ impl Coordination {
             .message(format!(
                 "Broadcast to {} board leads (failed: {}).",
                 reply.sent, reply.failed
-            ));
+            ))
+            .after(&reply);
         tx.record(caller, told).await?;
         tx.commit().await?;
         self.app.mail.notify_one();

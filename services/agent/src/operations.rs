@@ -335,7 +335,8 @@ async fn settle(tx: &mut Tx, caller: &Caller, mut moved: Moved) -> Result<()> {
                 .message(format!(
                     "{}: {} agents up to date, {} failed, {} left out.",
                     row.title, row.done, row.failed, row.skipped
-                ));
+                ))
+                .after(&row.to_proto());
             let told = match row.board_id {
                 Some(board) => told.board(board),
                 None => told,
@@ -348,8 +349,19 @@ async fn settle(tx: &mut Tx, caller: &Caller, mut moved: Moved) -> Result<()> {
     Ok(())
 }
 
-/// Tells of an operation that was just written, and settles it when it has nothing to wait for.
+/// Tells who asked for an operation that was just written, and settles it when it has nothing to wait for. How it ended is told then.
 pub async fn begin(tx: &mut Tx, caller: &Caller, id: Uuid) -> Result<()> {
+    for row in syncs!("WHERE o.id = ANY($1)", &[id][..]).fetch_all(&mut **tx).await? {
+        let told = Change::new("gateway.templates_sync.requested", row.organization_id)
+            .gateway(row.gateway_id)
+            .message(format!("{} asked for.", row.title))
+            .after(&row.to_proto());
+        let told = match row.board_id {
+            Some(board) => told.board(board),
+            None => told,
+        };
+        tx.record(caller, told).await?;
+    }
     settle(tx, caller, HashMap::from([(id, Vec::new())])).await
 }
 

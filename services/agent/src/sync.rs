@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chassis::{
-    Caller, Change, Error, Result, Tx,
+    Caller, Error, Result, Tx,
     identity::uuid_of,
     live::{Feed, Start, now_position},
 };
@@ -144,14 +144,6 @@ impl Templates {
         let mut tx = self.app.store.begin().await?;
         let rows = scope.rows(&mut tx).await?;
         let paused = paused(&mut tx, &rows).await?;
-        // Who asked for it; how it ended is told when it is settled.
-        let mut told = Change::new("gateway.templates_sync.requested", organization)
-            .gateway(gateway_id)
-            .message(format!("Template sync of {} asked for.", gateway.name));
-        if let Some(board) = scope.board {
-            told = told.board(board);
-        }
-        tx.record(caller, told).await?;
         let is_paused = |row: &AgentRow| row.board_id.is_some_and(|board| paused.contains(&board));
         let chosen: Vec<Uuid> = rows.iter().filter(|row| !is_paused(row)).map(|row| row.id).collect();
         let wishes = Wishes {
