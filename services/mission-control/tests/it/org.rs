@@ -326,7 +326,10 @@ async fn admins_rename_their_organization_and_names_stay_unique() {
     let member = join(&mc, "max", json!({})).await;
     let eve = sign_in(&mc, "eve", "eve@example.org").await;
     let rename = async |actor: &Principal, name: &str| {
-        let request = UpdateMyOrganizationRequest { name: name.into() };
+        let request = UpdateMyOrganizationRequest {
+            name: name.into(),
+            ..UpdateMyOrganizationRequest::default()
+        };
         OrganizationServiceClient::new(calling(&mc, "org", actor))
             .update_my_organization(request)
             .await
