@@ -254,7 +254,9 @@ fn besides(operation: &Operation, seeds: &mut Seeds) -> Value {
             json!({"board_id": seeds.named("board_id")})
         }
         () if is("board_group_heartbeat") => json!({"every": "10m"}),
-        () if is("decide_approvals") => json!({"status": "approved"}),
+        () if is("update_approval") => json!({"status": "approved"}),
+        // Two of what an agent asked for: the first is decided alone.
+        () if is("decide_approvals") => json!({"status": "approved", "approval_ids": [seeds.ids["approvals"][1]]}),
         () if is("create_board_api") => json!({"gateway_id": seeds.named("gateway_id")}),
         () if is("create_gateway") || is("preflight_gateway") => {
             json!({"url": seeds.gateway_url, "token": seeds.gateway_token})
@@ -576,11 +578,12 @@ pub async fn seed(mc: &Harness, fake: &FakeGateway) -> (Seeds, Callers) {
     let approvals = {
         use crate::harness::Rest;
         let agent: Rest = mc.agent(&team.token);
-        let made = agent
-            .post(&format!("/api/v1/agent/boards/{board_id}/approvals"), approval)
-            .await
-            .expect(200);
-        vec![id(&made)]
+        let mut made = Vec::new();
+        for _ in 0..2 {
+            let path = format!("/api/v1/agent/boards/{board_id}/approvals");
+            made.push(id(&agent.post(&path, approval.clone()).await.expect(200)));
+        }
+        made
     };
     ids.insert("approvals", approvals);
     ids.insert(

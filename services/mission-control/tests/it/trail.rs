@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Operations that may succeed without an entry, and why that is right.
-const QUIET: [(&str, &str); 2] = [
+const QUIET: [(&str, &str); 3] = [
     (
         "heartbeat",
         "one that says nothing new within ten seconds of the last is answered without being written",
@@ -21,6 +21,7 @@ const QUIET: [(&str, &str); 2] = [
         "bootstrap_user",
         "a person who is there already is answered; signing in for the first time made them",
     ),
+    ("set_active_org", "it is the active one already"),
 ];
 
 /// Changes of what is kept elsewhere: the trail says who, what and where, and leaves what was said to the gateway.
@@ -107,7 +108,7 @@ async fn unread(mc: &Harness, changed: &[(String, String)]) -> Vec<String> {
             if !entries.is_empty() {
                 let elsewhere = ELSEWHERE.iter().any(|part| operation.contains(part));
                 let said = |entry: &Value| {
-                    entry["actor_id"].as_str().is_some_and(|id| !id.is_empty())
+                    (entry["actor_type"] == "anonymous" || entry["actor_id"].as_str().is_some_and(|id| !id.is_empty()))
                         && entry["target_type"].as_str().is_some_and(|kind| !kind.is_empty())
                         && (elsewhere || !(entry["before"].is_null() && entry["after"].is_null()))
                 };
