@@ -11,6 +11,17 @@ use sha2::Sha256;
 const PREVIEW: usize = 4_000;
 /// Headers a signature is read from when a webhook names none.
 const SIGNATURES: [&str; 2] = ["x-hub-signature-256", "x-webhook-signature"];
+/// Parts of the names of headers that prove who sends: `x-gitlab-token`, `x-hub-signature`, `x-api-key`, ...
+const PROOFS: [&str; 8] = [
+    "authorization",
+    "token",
+    "secret",
+    "signature",
+    "password",
+    "api-key",
+    "apikey",
+    "auth-key",
+];
 
 /// A header name: the token of RFC 9110, section 5.6.2. Blank is none.
 pub fn header_name(given: Option<String>) -> Result<Option<String>> {
@@ -71,9 +82,7 @@ pub fn read_body(content_type: Option<&str>, body: &[u8]) -> Value {
 /// The headers that are kept: what describes the content and the sender, nothing that proves who sent it.
 pub fn kept_headers(headers: &HashMap<String, String>, signature_header: Option<&str>) -> HashMap<String, String> {
     let proof = |name: &str| {
-        name == "authorization"
-            || name == "x-agent-token"
-            || SIGNATURES.contains(&name)
+        PROOFS.iter().any(|part| name.contains(part))
             || signature_header.is_some_and(|own| own.eq_ignore_ascii_case(name))
     };
     headers
@@ -195,15 +204,22 @@ mod tests {
             ("content-type", "text/plain"),
             ("user-agent", "curl"),
             ("x-event", "push"),
+            ("x-author", "Ann"),
             ("x-sig", "1"),
             ("x-hub-signature-256", "2"),
             ("authorization", "3"),
             ("cookie", "4"),
             ("x-agent-token", "5"),
+            ("x-webhook-signature", "6"),
+            ("x-hub-signature", "7"),
+            ("x-gitlab-token", "8"),
+            ("x-api-key", "9"),
+            ("x-forwarded-authorization", "10"),
+            ("x-client-secret", "11"),
         ]);
         let mut names: Vec<String> = kept_headers(&all, Some("X-Sig")).into_keys().collect();
         names.sort();
-        assert_eq!(names, ["content-type", "user-agent", "x-event"]);
+        assert_eq!(names, ["content-type", "user-agent", "x-author", "x-event"]);
     }
 
     #[test]

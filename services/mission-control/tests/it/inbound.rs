@@ -58,6 +58,7 @@ async fn what_arrives_is_kept_and_told() {
         .header("content-type", "application/json")
         .header("x-event", "push")
         .header("authorization", "Bearer nothing")
+        .header("x-gitlab-token", "opens-doors")
         .body(r#"{"build": "failed", "n": 1}"#);
     let taken = Rest::answer(sent).await.expect(202);
     assert_eq!(
@@ -87,6 +88,7 @@ async fn what_arrives_is_kept_and_told() {
         (&kept["headers"]["x-event"], &kept["headers"]["authorization"]),
         (&json!("push"), &Value::Null)
     );
+    assert!(!kept.to_string().contains("opens-doors"), "{kept:#}");
     let listed = person.get(&format!("{url}/payloads?limit=1")).await.expect(200);
     assert_eq!(
         (&listed["total"], &listed["items"][0]["id"]),
