@@ -19,3 +19,20 @@ pub const SCHEMAS: [Schema; 6] = [
     activity::SCHEMA,
     gateway_bridge::SCHEMA,
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_migration_has_a_number_of_its_own() {
+        for schema in SCHEMAS {
+            let numbers: Vec<i64> = schema.migrations.iter().map(|migration| migration.version).collect();
+            assert!(
+                numbers.windows(2).all(|pair| pair[0] < pair[1]),
+                "{}: {numbers:?}",
+                schema.name
+            );
+        }
+    }
+}
