@@ -122,7 +122,7 @@ pub async fn crowd(server: &Server, world: &World) -> anyhow::Result<()> {
     );
     for statement in [
         "INSERT INTO board.tasks SELECT (jsonb_populate_record(t, jsonb_build_object(\
-           'id', gen_random_uuid(), 'board_id', $2::uuid, 'title', 'Task ' || number, \
+           'id', gen_random_uuid(), 'board_id', $2::uuid, 'title', 'Task ' || number, 'tag_ids', '{}'::uuid[], 'depends_on', '{}'::uuid[], \
            'status', (ARRAY['inbox', 'in_progress', 'review', 'done'])[1 + number % 4], \
            'created_at', now() - make_interval(mins => number)))).* \
          FROM (SELECT * FROM board.tasks WHERE board_id = $1 LIMIT 1) AS t, generate_series(1, 10000) AS number",
@@ -151,40 +151,47 @@ pub async fn crowd(server: &Server, world: &World) -> anyhow::Result<()> {
 /// The statements that a list of 200 tasks stands on, with this board's values in place of their parameters: taken from the cache of
 /// checked queries, so that they are the server's own.
 pub async fn tasks_statements(server: &Server, board: &str) -> anyhow::Result<String> {
-    let page = cached(&[
-        "FROM board.tasks s",
-        "ORDER BY s.created_at DESC, s.id DESC LIMIT $11 OFFSET $12",
+    let page =
+        cached(&["FROM board.tasks s WHERE s.board_id = $1 ORDER BY s.created_at DESC, s.id DESC LIMIT $2 OFFSET $3"])?;
+    let links = cached(&[
+        "FROM board.tasks p",
+        "FROM board.tags k WHERE k.id = ANY($2)",
+        "UNION ALL",
     ])?;
-    let links = cached(&["FROM board.task_dependencies l", "UNION ALL", "FROM board.task_tags l"])?;
     let mut connection = PgConnection::connect(&server.database_url).await?;
+    let board = uuid::Uuid::parse_str(board)?;
     let tasks: Vec<uuid::Uuid> = sqlx::query_scalar(
         "SELECT id FROM board.tasks WHERE board_id = $1 ORDER BY created_at DESC, id DESC LIMIT 200",
     )
-    .bind(uuid::Uuid::parse_str(board)?)
+    .bind(board)
     .fetch_all(&mut connection)
     .await?;
+    let tags: Vec<uuid::Uuid> =
+        sqlx::query_scalar("SELECT DISTINCT unnest(tag_ids) FROM board.tasks WHERE board_id = $1")
+            .bind(board)
+            .fetch_all(&mut connection)
+            .await?;
     connection.close().await?;
-    let tasks: Vec<String> = tasks.iter().map(ToString::to_string).collect();
-    let values = [
-        format!("'{board}'::uuid"),
-        "NULL::text[]".into(),
-        "NULL::uuid".into(),
-        "false".into(),
-        "NULL::text".into(),
-        "NULL::text[]".into(),
-        "NULL::uuid[]".into(),
-        "NULL::uuid[]".into(),
-        "'{}'::text[]".into(),
-        "'{}'::text[]".into(),
-        "200".into(),
-        "0".into(),
-    ];
-    // From the last one on: `$1` is the beginning of `$10`.
-    let page = values.iter().enumerate().rev().fold(page, |query, (index, value)| {
+    let list = |ids: &[uuid::Uuid]| {
+        let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        format!("'{{{}}}'::uuid[]", ids.join(","))
+    };
+    Ok(format!(
+        "{};\n{};\n",
+        with_values(page, &[format!("'{board}'::uuid"), "201".into(), "0".into()]),
+        with_values(
+            links,
+            &["'{}'::uuid[]".into(), list(&tags), list(&tasks), list(&[board])]
+        )
+    ))
+}
+
+/// A query on one line, with these values in place of `$1`, `$2`, ...
+fn with_values(query: String, values: &[String]) -> String {
+    let filled = values.iter().enumerate().fold(query, |query, (index, value)| {
         query.replace(&format!("${}", index + 1), value)
     });
-    let links = links.replace("$1", &format!("'{{{}}}'::uuid[]", tasks.join(",")));
-    Ok(format!("{};\n{};\n", page.replace('\n', " "), links.replace('\n', " ")))
+    filled.replace('\n', " ")
 }
 
 /// The checked query that has all of these words.

@@ -59,8 +59,8 @@ impl Service {
                 (count.task_id.as_str(), of)
             })
             .collect();
-        let cards = tasks.iter().map(|row| {
-            let task = row.message();
+        let cards = tasks.into_iter().map(|row| {
+            let task = row.into_message();
             let assignee = task.assigned_agent_id.as_deref().and_then(|id| names.get(id).copied());
             let of_task = per_task.get(task.id.as_str()).copied().unwrap_or_default();
             card(task, assignee.map(str::to_owned), of_task)

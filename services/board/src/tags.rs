@@ -267,6 +267,16 @@ impl TagService for Service {
     async fn delete_tag(&self, request: Request<DeleteTagRequest>) -> Result<Response<Done>, Status> {
         let caller = Caller::of(&request)?;
         let mut tx = self.store.begin().await?;
+        find(&mut tx, &caller, &request.get_ref().tag_id, false).await?;
+        // Tasks first, as changes of tasks take their locks.
+        sqlx::query!(
+            "SELECT t.id FROM board.tasks t WHERE t.id IN (SELECT l.task_id FROM board.task_tags l WHERE l.tag_id = $1) \
+             ORDER BY t.id FOR NO KEY UPDATE",
+            uuid_of(&request.get_ref().tag_id)?
+        )
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(Error::from)?;
         let row = find(&mut tx, &caller, &request.get_ref().tag_id, true).await?;
         sqlx::query!("DELETE FROM board.tags WHERE id = $1", row.id)
             .execute(&mut *tx)

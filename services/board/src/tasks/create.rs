@@ -97,8 +97,8 @@ impl Service {
             };
             sqlx::query!(
                 "INSERT INTO board.tasks (id, board_id, title, description, status, priority, due_at, assigned_agent_id, created_by_user_id, \
-                   created_by_agent_id, in_progress_at, last_worker_id, created_at, updated_at) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13)",
+                   created_by_agent_id, in_progress_at, last_worker_id, created_at, updated_at, depends_on, tag_ids) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14, $15)",
                 row.id,
                 row.board_id,
                 row.title,
@@ -111,7 +111,9 @@ impl Service {
                 caller.agent_id(),
                 row.in_progress_at,
                 row.last_worker_id,
-                row.created_at
+                row.created_at,
+                &row.depends_on,
+                &row.tag_ids
             )
             .execute(&mut *tx)
             .await

@@ -15,7 +15,10 @@ use proto::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::rows::{TaskRow, load, select_tasks, with_links};
+use super::{
+    overview::newest,
+    rows::{TaskRow, load, select_tasks, with_links},
+};
 use crate::{
     Service, boards,
     fields::{self, Wanted},
@@ -115,7 +118,16 @@ impl Filter {
         })
     }
 
-    /// One page of a board's tasks, still without their links, and whether more follow.
+    /// Whether every task fits.
+    fn takes_all(&self) -> bool {
+        !self.unassigned
+            && self.assignee.is_none()
+            && self.text.is_none()
+            && [&self.statuses, &self.priorities].iter().all(|words| words.is_none())
+            && [&self.tags, &self.fields].iter().all(|ids| ids.is_none())
+    }
+
+    /// One page of a board's tasks, still without what their links show, and whether more follow.
     async fn page(
         &self,
         connection: &mut PgConnection,
@@ -129,6 +141,9 @@ impl Filter {
             ..page
         };
         let mut rows = match order {
+            TaskOrder::Unspecified | TaskOrder::Newest if self.takes_all() => {
+                newest(connection, board, Some(i64::from(beyond.limit)), i64::from(beyond.offset)).await?
+            }
             TaskOrder::Unspecified | TaskOrder::Newest => {
                 fitting!(
                     page_of,
@@ -242,7 +257,7 @@ impl Service {
         };
         let rows = with_links(&mut connection, rows).await?;
         Ok(ListTasksResponse {
-            items: rows.iter().map(TaskRow::message).collect(),
+            items: rows.into_iter().map(TaskRow::into_message).collect(),
             total: i32::try_from(total).unwrap_or(i32::MAX),
             limit: page.limit,
             offset: page.offset,

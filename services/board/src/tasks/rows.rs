@@ -1,6 +1,6 @@
 //! Rows of tasks, with their links and their board, and the messages made of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chassis::{Result, timestamp};
 use proto::board::v1::{TagRef, Task};
@@ -77,25 +77,37 @@ impl TaskRow {
         self.revision.to_string()
     }
 
-    /// The task as the API shows it. A finished task is never shown as blocked.
+    /// The task as the API shows it.
     pub fn message(&self) -> Task {
+        self.clone().into_message()
+    }
+
+    /// The task as the API shows it. A finished task is never shown as blocked.
+    pub fn into_message(self) -> Task {
         let status = self.status();
-        let undone: &[Uuid] = if status == Status::Done { &[] } else { &self.undone };
-        let tags = self
-            .tag_ids
+        let undone = if status == Status::Done { &[] } else { &*self.undone };
+        let tag_ids = strings(&self.tag_ids);
+        let tags = tag_ids
             .iter()
-            .zip(&self.tag_names)
-            .zip(&self.tag_slugs)
-            .zip(&self.tag_colors);
+            .zip(self.tag_names)
+            .zip(self.tag_slugs)
+            .zip(self.tag_colors)
+            .map(|(((id, name), slug), color)| TagRef {
+                id: id.clone(),
+                name,
+                slug,
+                color,
+            })
+            .collect();
         Task {
-            title: self.title.clone(),
-            description: self.description.clone(),
+            title: self.title,
+            description: self.description,
             status: status.message().into(),
-            priority: self.priority.clone(),
+            priority: self.priority,
             due_at: self.due_at.map(timestamp),
             assigned_agent_id: self.assigned_agent_id.map(|id| id.to_string()),
             depends_on_task_ids: strings(&self.depends_on),
-            tag_ids: strings(&self.tag_ids),
+            tag_ids,
             id: self.id.to_string(),
             board_id: Some(self.board_id.to_string()),
             created_by_user_id: self.created_by_user_id.map(|id| id.to_string()),
@@ -104,16 +116,9 @@ impl TaskRow {
             updated_at: Some(timestamp(self.updated_at)),
             blocked_by_task_ids: strings(undone),
             is_blocked: !undone.is_empty(),
-            tags: tags
-                .map(|(((id, name), slug), color)| TagRef {
-                    id: id.to_string(),
-                    name: name.clone(),
-                    slug: slug.clone(),
-                    color: color.clone(),
-                })
-                .collect(),
-            custom_field_values: Some(self.custom.clone().into_bytes()),
-            etag: self.etag(),
+            tags,
+            custom_field_values: Some(self.custom.into_bytes()),
+            etag: self.revision.to_string(),
         }
     }
 }
@@ -149,13 +154,14 @@ pub struct Loaded {
 /// Values of a task whose board has no custom fields.
 pub const NO_VALUES: &str = "{}";
 
-/// Selects [`TaskRow`]s, still without their links, from `$from`, a table or subquery with all columns of `board.tasks`, called `t`; it may
+/// Selects [`TaskRow`]s, with no more of their links than ids, from `$from`, a table or subquery with all columns of `board.tasks`, called `t`; it may
 /// be several texts to be joined.
 macro_rules! select_tasks {
     ([$($from:tt)+], $tail:tt $(, $argument:expr)*) => {
         sqlx::query!(
             "SELECT t.id, t.board_id, b.organization_id, t.title, t.description, t.status, t.priority, t.due_at, t.assigned_agent_id, \
-               t.created_by_user_id, t.in_progress_at, t.previous_in_progress_at, t.last_worker_id, t.revision, t.created_at, t.updated_at \
+               t.created_by_user_id, t.in_progress_at, t.previous_in_progress_at, t.last_worker_id, t.revision, t.created_at, t.updated_at, \
+               t.depends_on, t.tag_ids \
              FROM " + $($from)+ + " AS t JOIN board.boards b ON b.id = t.board_id " + $tail
             $(, $argument)*
         )
@@ -176,9 +182,9 @@ macro_rules! select_tasks {
             revision: row.revision,
             created_at: row.created_at,
             updated_at: row.updated_at,
-            depends_on: Vec::new(),
+            depends_on: row.depends_on,
             undone: Vec::new(),
-            tag_ids: Vec::new(),
+            tag_ids: row.tag_ids,
             tag_names: Vec::new(),
             tag_slugs: Vec::new(),
             tag_colors: Vec::new(),
@@ -195,72 +201,77 @@ struct Shown {
     default: Option<String>,
 }
 
-/// Reads the links and custom values of tasks, all of them at once: cheaper for a page of tasks than arrays that are built row by row.
+/// Reads what tasks show of their links, and their custom values, for all of them at once. Of a dependency that is among the tasks its state is
+/// known already.
 pub async fn with_links(connection: &mut PgConnection, mut rows: Vec<TaskRow>) -> Result<Vec<TaskRow>> {
     if rows.is_empty() {
         return Ok(rows);
     }
     let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
-    let mut boards: Vec<Uuid> = rows.iter().map(|row| row.board_id).collect();
-    boards.sort_unstable();
-    boards.dedup();
+    let boards = each_once(rows.iter().map(|row| row.board_id));
+    let tags = each_once(rows.iter().flat_map(|row| row.tag_ids.iter().copied()));
+    let mut open: HashMap<Uuid, bool> = rows.iter().map(|row| (row.id, row.status() != Status::Done)).collect();
+    let outside = each_once(rows.iter().flat_map(|row| row.depends_on.iter().copied()))
+        .into_iter()
+        .filter(|id| !open.contains_key(id))
+        .collect::<Vec<_>>();
     let links = sqlx::query!(
-        "SELECT 0 AS \"kind!\", l.task_id AS \"owner!\", l.position AS \"position!\", p.id AS \"id!\", p.status <> 'done' AS undone, \
-           NULL AS first, NULL AS second, NULL AS third \
-         FROM board.task_dependencies l JOIN board.tasks p ON p.id = l.depends_on_task_id WHERE l.task_id = ANY($1) \
+        "SELECT 0 AS \"kind!\", p.id AS \"id!\", NULL::uuid AS owner, NULL::text AS first, NULL::text AS second, NULL::text AS third \
+         FROM board.tasks p WHERE p.id = ANY($1) AND p.status <> 'done' \
          UNION ALL \
-         SELECT 1, l.task_id, l.position, k.id, NULL, k.name, k.slug, k.color \
-         FROM board.task_tags l JOIN board.tags k ON k.id = l.tag_id WHERE l.task_id = ANY($1) \
+         SELECT 1, k.id, NULL, k.name, k.slug, k.color FROM board.tags k WHERE k.id = ANY($2) \
          UNION ALL \
-         SELECT 2, v.task_id, 0, v.custom_field_id, NULL, v.value::text, NULL, NULL \
-         FROM board.task_custom_field_values v WHERE v.task_id = ANY($1) \
+         SELECT 2, v.custom_field_id, v.task_id, v.value::text, NULL, NULL \
+         FROM board.task_custom_field_values v WHERE v.task_id = ANY($3) \
          UNION ALL \
-         SELECT 3, b.board_id, 0, f.id, NULL, f.field_key, f.default_value::text, NULL \
-         FROM board.board_custom_fields b JOIN board.custom_fields f ON f.id = b.custom_field_id WHERE b.board_id = ANY($2) \
-         ORDER BY 3",
+         SELECT 3, f.id, b.board_id, f.field_key, f.default_value::text, NULL \
+         FROM board.board_custom_fields b JOIN board.custom_fields f ON f.id = b.custom_field_id WHERE b.board_id = ANY($4)",
+        &outside,
+        &tags,
         &ids,
         &boards
     )
     .fetch_all(connection)
     .await?;
-    let places: HashMap<Uuid, usize> = ids.into_iter().zip(0..).collect();
+    let mut labels: HashMap<Uuid, [String; 3]> = HashMap::with_capacity(tags.len());
     let mut fields: HashMap<Uuid, Vec<Shown>> = HashMap::new();
     let mut values: HashMap<(Uuid, Uuid), String> = HashMap::new();
     for link in links {
+        let owner = link.owner.unwrap_or_default();
         match link.kind {
+            0 => {
+                open.insert(link.id, true);
+            }
+            1 => {
+                labels.insert(
+                    link.id,
+                    [link.first, link.second, link.third].map(Option::unwrap_or_default),
+                );
+            }
             2 => {
-                values.insert((link.owner, link.id), link.first.unwrap_or_default());
-                continue;
+                values.insert((owner, link.id), link.first.unwrap_or_default());
             }
-            3 => {
-                fields.entry(link.owner).or_default().push(Shown {
-                    id: link.id,
-                    key: link.first.unwrap_or_default(),
-                    default: link.second,
-                });
-                continue;
-            }
-            _ => {}
-        }
-        let Some(row) = places.get(&link.owner).and_then(|place| rows.get_mut(*place)) else {
-            continue;
-        };
-        if let Some(undone) = link.undone {
-            row.depends_on.push(link.id);
-            row.undone.extend(undone.then_some(link.id));
-        } else {
-            row.tag_ids.push(link.id);
-            row.tag_names.extend(link.first);
-            row.tag_slugs.extend(link.second);
-            row.tag_colors.extend(link.third);
+            _ => fields.entry(owner).or_default().push(Shown {
+                id: link.id,
+                key: link.first.unwrap_or_default(),
+                default: link.second,
+            }),
         }
     }
     for shown in fields.values_mut() {
         shown.sort_by(|a, b| a.key.cmp(&b.key));
     }
-    if !fields.is_empty() {
-        for row in &mut rows {
-            let shown = fields.get(&row.board_id).map(Vec::as_slice).unwrap_or_default();
+    for row in &mut rows {
+        let is_open = |id: &&Uuid| open.get(id).copied().unwrap_or(false);
+        row.undone = row.depends_on.iter().filter(is_open).copied().collect();
+        // A tag that was deleted since the page was read is not shown any more.
+        row.tag_ids.retain(|id| labels.contains_key(id));
+        for [name, slug, color] in row.tag_ids.iter().filter_map(|id| labels.get(id)) {
+            row.tag_names.push(name.clone());
+            row.tag_slugs.push(slug.clone());
+            row.tag_colors.push(color.clone());
+        }
+        if let Some(shown) = fields.get(&row.board_id) {
             row.custom = object(shown.iter().map(|field| {
                 let value = values.get(&(row.id, field.id)).or(field.default.as_ref());
                 (field.key.as_str(), value.map(String::as_str))
@@ -268,6 +279,11 @@ pub async fn with_links(connection: &mut PgConnection, mut rows: Vec<TaskRow>) -
         }
     }
     Ok(rows)
+}
+
+/// These ids, each once.
+fn each_once(ids: impl Iterator<Item = Uuid>) -> Vec<Uuid> {
+    ids.collect::<HashSet<_>>().into_iter().collect()
 }
 
 /// Tasks by id, in no order.

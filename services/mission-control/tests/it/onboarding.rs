@@ -6,6 +6,7 @@ use proto::{
     identity::v1::{Principal, PrincipalKind},
 };
 use serde_json::{Value, json};
+use testkit::gateway::{FakeGateway, Options, Release};
 use tonic::Code;
 use uuid::Uuid;
 
@@ -235,14 +236,17 @@ async fn an_interview_leads_to_a_goal_a_profile_and_a_lead() {
 async fn only_the_outcome_of_the_last_message_counts() {
     let office = Office::open().await;
     let person = &office.person;
-    // Nothing listens there: what is said waits.
+    // It goes away once it is known: what is said waits.
+    let fake = FakeGateway::start(Options::release(Release::Latest)).await;
     let away = person
         .post(
             "/api/v1/gateways",
-            json!({"name": "Away", "url": "ws://127.0.0.1:1", "workspace_root": "~/.openclaw"}),
+            json!({"name": "Away", "url": fake.url(), "token": fake.token(), "workspace_root": "~/.openclaw"}),
         )
         .await
         .expect(200);
+    fake.refuse_upgrades(Some(503));
+    fake.cut();
     let board = office.board("Alpha", json!({"gateway_id": away["id"]})).await;
     let url = format!("/api/v1/boards/{board}/onboarding");
     eventually("starting", || async {
