@@ -6,7 +6,7 @@ import { rest, until } from "../rest.mjs";
 export default async function organization({ open, look, shot, check, me, url }) {
   const world = await seed({ tasks: 6, asking: false });
   const page = await open("/organization", { width: 1440, height: 900 });
-  await page.getByRole("cell", { name: /Local User/ }).waitFor();
+  await page.getByRole("cell", { name: /Local User/ }).first().waitFor();
   await look(page, "members");
 
   // What somebody may do and why: of a member to be, after what was opened to them; of any operation by its name.
@@ -146,7 +146,7 @@ export default async function organization({ open, look, shot, check, me, url })
   expect(text === there, `${text} is ${there} in Honolulu`);
 
   const narrow = await open("/organization", { width: 390, height: 844, touch: true });
-  await narrow.getByRole("cell", { name: /Loco|Local User/ }).waitFor();
+  await narrow.getByRole("cell", { name: /Loco|Local User/ }).first().waitFor();
   await look(narrow, "narrow-members");
   await narrow.goto(`${url}/settings`);
   await narrow.getByRole("button", { name: /Time zone/ }).waitFor();
