@@ -53,7 +53,7 @@ export default async function restarts({ open, look, shot, check, me, url }) {
 
   await database.start();
   await state(page, "Live").waitFor(PATIENCE);
-  await other.getByText("Send the launch mail").first().waitFor(PATIENCE);
+  await other.getByText("Send email").first().waitFor(PATIENCE);
   await dialog.getByRole("button", { name: "Create task" }).click();
   await dialog.waitFor({ state: "detached", ...PATIENCE });
   await page.getByText("Typed before the database went").first().waitFor();

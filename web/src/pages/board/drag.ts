@@ -72,6 +72,8 @@ export function useCardDrag(root: RefObject<HTMLElement | null>, scroller: RefOb
       document.body.append(ghost);
       card.setAttribute("data-dragged", "");
       document.documentElement.style.cursor = "grabbing";
+      // On a phone columns snap into place: at the edge that would take back every step.
+      if (scroller.current) scroller.current.style.scrollSnapType = "none";
       document.documentElement.style.userSelect = "none";
       schedule();
     };
@@ -88,6 +90,7 @@ export function useCardDrag(root: RefObject<HTMLElement | null>, scroller: RefOb
       card?.removeAttribute("data-dragged");
       mark(null);
       document.documentElement.style.cursor = "";
+      scroller.current?.style.removeProperty("scroll-snap-type");
       document.documentElement.style.userSelect = "";
       [ghost, card] = [null, null];
       if (moved) {

@@ -13,6 +13,7 @@ import { texts } from "@/texts/catalogue";
 import { Badge } from "@/ui/badge";
 import { Button } from "@/ui/button";
 import { Field, TextArea } from "@/ui/field";
+import { words } from "@/ui/json";
 import { Time } from "@/ui/time";
 import { toastError } from "@/ui/toast";
 import { type BoardData, boardQuery, mergeApproval } from "../data";
@@ -61,7 +62,7 @@ function ApprovalCard({ boardId, approval, data, mayWrite }: { boardId: string; 
   return (
     <article className="rounded-lg border bg-surface p-3">
       <header className="flex flex-wrap items-center gap-2">
-        <h3 className="min-w-0 flex-1 font-medium">{approval.actionType.replaceAll("_", " ")}</h3>
+        <h3 className="min-w-0 flex-1 font-medium">{words(approval.actionType)}</h3>
         <Badge tone={pending ? "warn" : approval.status === ApprovalStatus.APPROVED ? "ok" : "bad"} dot>
           {pending ? t.pending : approval.status === ApprovalStatus.APPROVED ? t.approvedBy(decider) : t.rejectedBy(decider)}
         </Badge>
