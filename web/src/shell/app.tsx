@@ -27,7 +27,7 @@ const t = texts("shell", shell);
 /** How long the shell waits for the page's code, in milliseconds. */
 const TOGETHER = 120;
 /** What is not seen at first begins so much later. */
-const AFTERWARDS = 300;
+const AFTERWARDS = 500;
 
 const SignIn = later(() => import("./signin"), () => <div className="h-full bg-canvas" />);
 const SignInAgain = later(async () => ({ default: (await import("./signin")).SignInAgain }));

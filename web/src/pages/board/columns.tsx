@@ -200,7 +200,7 @@ const ColumnView = memo(function ColumnView({
     estimateSize: () => 84,
     getItemKey: (index) => tasks[index]?.id ?? index,
     // Cards are drawn at once, before the column has been measured.
-    initialRect: { width: 260, height: innerHeight },
+    initialRect: { width: 260, height: innerHeight - 200 },
     gap: 8,
     paddingStart: 4,
     paddingEnd: 12,
