@@ -5,6 +5,7 @@ import { CALLBACK } from "./session";
 /** The query of `CALLBACK` that begins a sign-in in a window of its own, over a page that stays as it is. */
 export const BESIDE = "?beside";
 const KEY = "mc.oidc";
+const WINDOW = "mc.oidc.window";
 
 interface Pending {
   state: string;
@@ -36,7 +37,9 @@ export async function beginOidc(config: AuthConfig): Promise<void> {
   const found = await fetch(`${issuer}/.well-known/openid-configuration`, { credentials: "omit" });
   if (!found.ok) throw new Error(`${issuer} answered ${found.status}`);
   const metadata = (await found.json()) as { authorization_endpoint: string; token_endpoint: string };
-  const beside = location.pathname === CALLBACK && location.search === BESIDE;
+  // A window that was opened for it stays one, however often somebody tries.
+  if (location.pathname === CALLBACK && location.search === BESIDE) sessionStorage.setItem(WINDOW, "beside");
+  const beside = sessionStorage.getItem(WINDOW) !== null;
   const pending: Pending = {
     state: random(),
     verifier: random(),
