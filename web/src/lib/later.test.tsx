@@ -10,7 +10,7 @@ afterEach(() => act(() => roots.splice(0).forEach((root) => root.unmount())));
 
 function mount(content: ReactNode): HTMLElement {
   const place = document.createElement("div");
-  const root = createRoot(place);
+  const root = createRoot(place, { onCaughtError: () => undefined });
   roots.push(root);
   act(() => root.render(content));
   return place;

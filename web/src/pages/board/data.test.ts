@@ -1,11 +1,13 @@
 import { create } from "@bufbuild/protobuf";
+import { QueryClient } from "@tanstack/react-query";
 import { expect, test } from "vitest";
 import { AgentSchema } from "@/gen/missioncontrol/agent/v1/agent_pb";
 import { BoardSchema, TaskStatus } from "@/gen/missioncontrol/board/v1/board_pb";
 import { TaskCardSchema } from "@/gen/missioncontrol/board/v1/snapshot_pb";
 import type { LiveEvent } from "@/lib/live";
-import { applyEvent, applyTag, type BoardData, blockers, wouldCycle } from "./data";
+import { applyEvent, applyTag, type BoardData, blockers, boardQuery, touches, wouldCycle } from "./data";
 import { columnsOf, filterOf } from "./filters";
+import { applyToBoards } from "./live";
 
 const card = (id: string, more: Partial<Parameters<typeof create<typeof TaskCardSchema>>[1]> & object = {}) => create(TaskCardSchema, { id, title: id, status: TaskStatus.INBOX, priority: "medium", ...more } as never);
 const board = (...tasks: ReturnType<typeof card>[]): BoardData => ({
@@ -88,4 +90,20 @@ test("filters and orders come from the address", () => {
   expect(titles("priority=low,urgent")).toEqual(["urgent", "low"]);
   expect(titles("q=ada")).toEqual(["high"]);
   expect(titles("field=client%3DInitech")).toEqual(["urgent"]);
+});
+
+test("what was read already is not announced; what is new is, with who did it", () => {
+  const client = new QueryClient();
+  const at = { created_at: "2026-11-25T22:00:00Z", updated_at: "2026-11-25T22:00:00Z" };
+  const told = (type: string, task: object) => applyToBoards({ ...event(type, task), at: Date.now() }, client);
+  client.setQueryData(boardQuery("b").queryKey, applyEvent(board(), event("task.created", { id: "1", title: "First", ...at })));
+  // The stream begins with the changes of the last seconds.
+  told("task.created", { id: "1", title: "First", ...at });
+  expect([...touches.get().keys()]).toEqual([]);
+  told("task.updated", { id: "1", title: "Second", ...at, updated_at: "2026-11-25T22:00:01Z" });
+  told("task.created", { id: "2", title: "Another", ...at });
+  expect([...touches.get()].map(([id, { who, what }]) => [id, who, what])).toEqual([
+    ["1", "Somebody", "task.updated"],
+    ["2", "Somebody", "task.created"],
+  ]);
 });

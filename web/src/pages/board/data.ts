@@ -255,6 +255,12 @@ export function setViewer(id: string): void {
   me = id;
 }
 
+/** Whether a change says something that the board did not show: the stream begins with what happened just before the board was read. */
+function isNews(event: LiveEvent, before: BoardData, after: BoardData): boolean {
+  const [old, now] = [before.tasks.get(event.taskId), after.tasks.get(event.taskId)];
+  return event.type === "task.comment" || !event.type.startsWith("task.") || !old || !now || moment(old.updatedAt) !== moment(now.updatedAt);
+}
+
 function writeEvent(event: LiveEvent, client: QueryClient): void {
   if (event.type.startsWith("tag.")) {
     for (const [key, data] of client.getQueriesData<BoardData>({ queryKey: ["board"] })) if (data && "tasks" in data) client.setQueryData(key, applyTag(data, event));
@@ -278,7 +284,7 @@ function writeEvent(event: LiveEvent, client: QueryClient): void {
     const memory = fromRest(BoardMemorySchema, event.after);
     client.setQueryData(memoryQuery(event.boardId).queryKey, (all) => (all && !all.some((one) => one.id === memory.id) ? [memory, ...all] : all));
   }
-  if (event.taskId && event.actor.id !== me && event.actor.type !== "service" && Date.now() - event.at < 30_000) touch(event, event.taskId);
+  if (event.taskId && event.actor.id !== me && event.actor.type !== "service" && Date.now() - event.at < 30_000 && isNews(event, data, next)) touch(event, event.taskId);
 }
 
 setBoardWriter(writeEvent);
