@@ -29,6 +29,15 @@ export function toTimestamp(at: Date): Pick<Timestamp, "seconds" | "nanos"> {
 }
 
 const made = new Map<string, Intl.DateTimeFormat>();
+const others = new Map<string, unknown>();
+
+/** Formatters are made once: making one takes longer than all that is written with it. */
+function kept<T>(key: string, make: () => T): T {
+  let found = others.get(key) as T | undefined;
+  if (found === undefined) others.set(key, (found = make()));
+  return found;
+}
+
 function formatter(options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
   const zone = timeZone.get();
   const key = `${locale()}|${zone ?? ""}|${JSON.stringify(options)}`;
@@ -75,7 +84,7 @@ export function time(at: Timestamp | Date | string): string {
 
 /** A grouped number. */
 export function number(value: number | bigint, options?: Intl.NumberFormatOptions): string {
-  return new Intl.NumberFormat(locale(), options).format(value);
+  return kept(`number ${locale()} ${options ? JSON.stringify(options) : ""}`, () => new Intl.NumberFormat(locale(), options)).format(value);
 }
 
 /** A share between 0 and 1 as per cent. */
@@ -85,7 +94,7 @@ export function percent(share: number): string {
 
 /** The right form of a word for a number: `plural(n, { one: "1 task", other: `${n} tasks` })`. */
 export function plural(count: number, forms: Partial<Record<Intl.LDMLPluralRule, string>> & { other: string }): string {
-  return forms[new Intl.PluralRules(language()).select(count)] ?? forms.other;
+  return forms[kept(`plural ${language()}`, () => new Intl.PluralRules(language())).select(count)] ?? forms.other;
 }
 
 /** `A, B and C`. */
