@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 import { compress } from "./build/compress.ts";
 import { first } from "./build/first.ts";
+import { groups } from "./build/groups.ts";
 
 const edge = process.env["MISSION_CONTROL_URL"] ?? "http://127.0.0.1:8000";
 
@@ -17,6 +18,7 @@ export default defineConfig({
     // Nothing is inlined: the policy allows no data: scripts or fonts.
     assetsInlineLimit: 0,
     chunkSizeWarningLimit: 600,
+    rolldownOptions: { output: { codeSplitting: { includeDependenciesRecursively: false, groups: groups(fileURLToPath(new URL("./src", import.meta.url))) } } },
   },
   worker: { format: "es" },
   server: {
