@@ -92,7 +92,7 @@ fn log(edge: &Edge, path: &str, status: u16, elapsed: Duration) {
     let milliseconds = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
     match status {
         500.. => tracing::error!(status, milliseconds, "request failed"),
-        400.. => tracing::warn!(status, milliseconds, "request refused"),
+        400.. => tracing::info!(status, milliseconds, "request refused"),
         _ => tracing::debug!(status, milliseconds, "request served"),
     }
     if milliseconds >= settings.request_log_slow_ms {

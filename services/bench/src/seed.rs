@@ -121,11 +121,11 @@ pub async fn crowd(server: &Server, world: &World) -> anyhow::Result<()> {
         uuid::Uuid::parse_str(&world.large_board)?,
     );
     for statement in [
-        "INSERT INTO board.tasks SELECT (jsonb_populate_record(t, jsonb_build_object(\
+        "INSERT INTO board.tasks SELECT (jsonb_populate_record(o.original, jsonb_build_object(\
            'id', gen_random_uuid(), 'board_id', $2::uuid, 'title', 'Task ' || number, 'tag_ids', '{}'::uuid[], 'depends_on', '{}'::uuid[], \
            'status', (ARRAY['inbox', 'in_progress', 'review', 'done'])[1 + number % 4], \
            'created_at', now() - make_interval(mins => number)))).* \
-         FROM (SELECT * FROM board.tasks WHERE board_id = $1 LIMIT 1) AS t, generate_series(1, 10000) AS number",
+         FROM (SELECT t AS original FROM board.tasks AS t WHERE board_id = $1 LIMIT 1) AS o, generate_series(1, 10000) AS number",
         "INSERT INTO activity.tasks SELECT t.id, (SELECT organization_id FROM board.boards WHERE id = $2), t.board_id, t.title, t.status, \
            t.created_at, t.created_at, t.created_at - interval '2 hours', CASE WHEN t.status IN ('review', 'done') THEN t.created_at END, \
            NULL, 0, 0, false FROM board.tasks t WHERE t.board_id = $2 AND $1 <> $2 ON CONFLICT DO NOTHING",

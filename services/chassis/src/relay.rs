@@ -19,6 +19,9 @@ use crate::{Error, Result, bus::Bus, error::Kind, role::backoff, store::Store};
 
 /// Events published at once at most.
 const BATCH: i64 = 512;
+/// Shortest time between two looks at the outbox. The first event after a pause goes at once; under load events gather to batches, which cost
+/// consumers little more than one event does.
+const PACE: Duration = Duration::from_millis(25);
 /// How often the outbox is looked at without a poke, and how often a waiting relay asks for the lock.
 const INTERVAL: Duration = Duration::from_millis(500);
 /// Longest time a statement of the relay may take, network included.
@@ -101,10 +104,16 @@ async fn relay(store: &Store, bus: &dyn Bus, connection: &mut PgConnection, fail
         *failures = 0;
     }
     let mut prune_at = Instant::now() + jittered(PRUNE_INTERVAL);
+    let mut next_at = Instant::now();
     loop {
+        tokio::time::sleep_until(next_at).await;
+        next_at = Instant::now() + PACE;
         let rows = number(connection).await?;
         *failures = 0;
         if !rows.is_empty() {
+            if i64::try_from(rows.len()).is_ok_and(|count| count >= BATCH) {
+                next_at = Instant::now();
+            }
             publish(store, bus, connection, rows).await?;
             continue;
         }
