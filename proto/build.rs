@@ -28,6 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     config.enable_type_names();
     tonic_prost_build::configure()
         .build_transport(false)
+        .codec_path("crate::codec::MessageCodec")
         .compile_fds_with_config(set, config)?;
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! The contract: generated messages, clients and servers, and the descriptor set everything else is compiled from.
 
+pub mod codec;
+
 /// The encoded `FileDescriptorSet` with comments and custom options.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
