@@ -28,6 +28,7 @@ export default async function organization({ open, look, shot, check, me, url })
   await page.getByText("There is no such method", { exact: false }).waitFor();
 
   // An invite: the link shows once, and its list lives.
+  await page.getByRole("tab", { name: "Members" }).click();
   await page.getByRole("button", { name: "Invite somebody" }).click();
   const form = page.getByRole("dialog", { name: "Invite somebody" });
   await form.getByRole("button", { name: "Make the link" }).click();
