@@ -2,8 +2,9 @@
 
 use std::{pin::Pin, time::Duration};
 
-use chassis::{Caller, Error, Result, identity::optional_uuid, message::Page};
+use chassis::{Caller, Error, Result, identity::optional_uuid, message::Page, unchanged::Answer};
 use futures::{Stream, StreamExt};
+use prost::Message;
 use proto::activity::v1::{
     ActivityEvent, ListActivityRequest, ListActivityResponse, WatchActivityRequest,
     activity_service_server::ActivityService,
@@ -33,6 +34,19 @@ async fn flows(state: &State) -> Result<()> {
     state.store.ping().await
 }
 
+/// What a page depends on: the request, and what of the log its caller may see.
+fn key(request: &ListActivityRequest, view: &View) -> Vec<u8> {
+    let mut key = request.encode_length_delimited_to_vec();
+    key.push(u8::from(view.unbound));
+    key.push(u8::from(view.boards.is_some()));
+    key.extend_from_slice(view.organization.as_bytes());
+    key.extend_from_slice(view.agent.unwrap_or_default().as_bytes());
+    for board in view.boards.iter().flatten() {
+        key.extend_from_slice(board.as_bytes());
+    }
+    key
+}
+
 type Streamed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 #[tonic::async_trait]
@@ -45,12 +59,17 @@ impl ActivityService for Activity {
         let mut request = request.into_inner();
         let page = Page::of(request.limit, request.offset)?;
         let mut view = View::of(&caller, request.board_id.as_ref())?;
+        let asked = key(&request, &view);
         request.event_types.extend(request.event_type);
         view.include = Kinds::of("event_types", &request.event_types)?;
         view.exclude = Kinds::of("exclude_types", &request.exclude_types)?;
         view.about_agent(optional_uuid(request.agent_id.as_ref())?)?;
         view.task = optional_uuid(request.task_id.as_ref())?;
-        let pool = self.0.store.pool();
+        let mut connection = self.0.store.pool().acquire().await.map_err(Error::from)?;
+        let look = self.0.pages.look(&mut connection, asked).await?;
+        if let Some(known) = &look.known {
+            return Ok(Response::new(known.message.clone()));
+        }
         let columns = if request.with_changes == Some(true) {
             COLUMNS
         } else {
@@ -60,17 +79,27 @@ impl ActivityService for Activity {
             view.total(),
             view.page(&format!("SELECT {columns}"), page.limit, page.offset),
         );
-        let (total, rows) = tokio::try_join!(
-            total.build_query_scalar::<i64>().fetch_one(pool),
-            rows.build_query_as::<Row>().fetch_all(pool)
-        )
-        .map_err(Error::from)?;
-        Ok(Response::new(ListActivityResponse {
-            items: rows.into_iter().map(Into::into).collect(),
-            total: i32::try_from(total).unwrap_or(i32::MAX),
-            limit: page.limit,
-            offset: page.offset,
-        }))
+        let total = total
+            .build_query_scalar::<i64>()
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(Error::from)?;
+        let rows = rows
+            .build_query_as::<Row>()
+            .fetch_all(&mut *connection)
+            .await
+            .map_err(Error::from)?;
+        let answer = Answer {
+            organization: view.organization,
+            message: ListActivityResponse {
+                items: rows.into_iter().map(Into::into).collect(),
+                total: i32::try_from(total).unwrap_or(i32::MAX),
+                limit: page.limit,
+                offset: page.offset,
+            },
+        };
+        let answer = self.0.pages.keep(&mut connection, look, answer).await?;
+        Ok(Response::new(answer.message.clone()))
     }
 
     type WatchActivityStream = Streamed<ActivityEvent>;

@@ -26,9 +26,10 @@ use chassis::{
     Context, Result, Role, Schema, Store,
     bus::{Consumer, Worker},
     seal::Sealer,
+    unchanged::Answers,
 };
 use proto::activity::v1::{
-    activity_service_server::ActivityServiceServer, audit_service_server::AuditServiceServer,
+    ListActivityResponse, activity_service_server::ActivityServiceServer, audit_service_server::AuditServiceServer,
     inbox_service_server::InboxServiceServer, metrics_service_server::MetricsServiceServer,
     webhook_service_server::WebhookServiceServer,
 };
@@ -56,6 +57,8 @@ struct State {
     due: Arc<Notify>,
     /// The log, live.
     feeds: feeds::Feeds,
+    /// Pages of the log that are still right.
+    pages: Answers<ListActivityResponse>,
 }
 
 /// The role.
@@ -67,6 +70,7 @@ pub fn role(context: &Context) -> Result<Role> {
         sealer: context.sealer.clone(),
         due: Arc::default(),
         feeds: feeds::Feeds::new(store.clone(), context.bus.clone(), context.stop.clone()),
+        pages: Answers::default(),
     };
     let feeds = state.feeds.clone();
     let sender = Arc::new(sender::Sender::new(state.clone())?);

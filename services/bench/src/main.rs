@@ -197,7 +197,14 @@ async fn main() -> anyhow::Result<()> {
             false,
             200,
         ),
-        load("inbox of the same, alone", Method::GET, "/api/v1/inbox".into(), None, false, 200),
+        load(
+            "inbox of the same, alone",
+            Method::GET,
+            "/api/v1/inbox".into(),
+            None,
+            false,
+            200,
+        ),
         load(
             "list 200 of 1,000 agents, alone",
             Method::GET,

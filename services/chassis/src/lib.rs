@@ -22,6 +22,7 @@ pub mod settings;
 pub mod store;
 pub mod telemetry;
 pub mod tls;
+pub mod unchanged;
 
 pub use error::{Error, Result};
 pub use identity::Caller;

@@ -4,7 +4,9 @@ use chassis::{
     Caller, Error, Result,
     identity::{optional_uuid, uuid_of},
     message::Page,
+    unchanged::Answer,
 };
+use prost::Message;
 use proto::{
     board::v1::{
         BoardTaskCounts, CountTasksRequest, CountTasksResponse, GetTaskRequest, ListTasksRequest, ListTasksResponse,
@@ -235,6 +237,11 @@ impl Service {
         let board = uuid_of(&request.board_id)?;
         let page = Page::of(request.limit, request.offset)?;
         let mut connection = self.store.pool().acquire().await?;
+        let look = self.task_pages.look(&mut connection, request.encode_to_vec()).await?;
+        if let Some(known) = &look.known {
+            caller.may_read_board(known.organization, board)?;
+            return Ok(known.message.clone());
+        }
         let wanted = if request.custom_field.is_empty() {
             Wanted::default()
         } else {
@@ -256,12 +263,19 @@ impl Service {
             i64::from(page.offset) + i64::try_from(rows.len()).unwrap_or(i64::MAX)
         };
         let rows = with_links(&mut connection, rows).await?;
-        Ok(ListTasksResponse {
+        let message = ListTasksResponse {
             items: rows.into_iter().map(TaskRow::into_message).collect(),
             total: i32::try_from(total).unwrap_or(i32::MAX),
             limit: page.limit,
             offset: page.offset,
-        })
+        };
+        let answer = Answer { organization, message };
+        Ok(self
+            .task_pages
+            .keep(&mut connection, look, answer)
+            .await?
+            .message
+            .clone())
     }
 
     /// How many tasks every board has that the caller may read.
