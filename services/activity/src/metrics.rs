@@ -163,7 +163,7 @@ async fn series(read: &mut PgConnection, boards: &[Uuid], window: Window) -> Res
          FROM t WHERE at >= $2 AND at <= $4 GROUP BY 1, 2, 3 \
          UNION ALL \
          SELECT 'cycle_time', finished_at >= $3, date_trunc($5, finished_at, 'UTC'), \
-           avg(extract(epoch FROM finished_at - started_at))::float8 / 3600 \
+           avg(date_part('epoch', finished_at - started_at)) / 3600 \
          FROM t WHERE finished_at >= $2 AND finished_at <= $4 AND started_at IS NOT NULL GROUP BY 1, 2, 3",
         boards,
         window.before,
@@ -192,7 +192,7 @@ async fn kpis(read: &mut PgConnection, boards: &[Uuid], window: Window) -> Resul
         "SELECT count(*) FILTER (WHERE status = 'inbox')::int AS \"inbox!\", \
            count(*) FILTER (WHERE status = 'in_progress')::int AS \"in_progress!\", \
            count(*) FILTER (WHERE status = 'review')::int AS \"review!\", count(*) FILTER (WHERE status = 'done')::int AS \"done!\", \
-           percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM finished_at - started_at)::float8 / 3600) \
+           percentile_cont(0.5) WITHIN GROUP (ORDER BY date_part('epoch', finished_at - started_at) / 3600) \
              FILTER (WHERE finished_at >= $2 AND finished_at <= $3 AND started_at IS NOT NULL) AS median \
          FROM activity.tasks WHERE board_id = ANY($1) AND NOT deleted",
         boards,

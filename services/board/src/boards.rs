@@ -6,7 +6,9 @@ use chassis::{
     identity::{optional_uuid, uuid_of},
     message::{Mask, Page},
     moment, timestamp,
+    unchanged::Answer,
 };
+use prost::Message;
 use proto::{
     board::v1::{
         Board, CreateBoardRequest, DeleteBoardRequest, GetBoardRequest, ListBoardsRequest, ListBoardsResponse,
@@ -307,6 +309,16 @@ impl BoardService for Service {
         };
         let gateway = optional_uuid(request.gateway_id.as_ref())?;
         let group = optional_uuid(request.board_group_id.as_ref())?;
+        let mut connection = self.store.pool().acquire().await.map_err(Error::from)?;
+        // What the caller may read decides the answer as much as the request.
+        let mut asked = request.encode_length_delimited_to_vec();
+        asked.push(u8::from(readable.is_some()));
+        asked.extend_from_slice(organization.as_bytes());
+        asked.extend(readable.iter().flatten().flat_map(|board| *board.as_bytes()));
+        let look = self.board_pages.look(&mut connection, asked).await?;
+        if let Some(known) = &look.known {
+            return Ok(Response::new(known.message.clone()));
+        }
         let rows = select_boards!(
             "WHERE organization_id = $1 AND ($2::uuid[] IS NULL OR id = ANY($2)) AND ($3::uuid IS NULL OR gateway_id = $3) \
                AND ($4::uuid IS NULL OR board_group_id = $4) ORDER BY lower(name), created_at DESC, id LIMIT $5 OFFSET $6",
@@ -317,7 +329,7 @@ impl BoardService for Service {
             i64::from(page.limit),
             i64::from(page.offset)
         )
-        .fetch_all(self.store.pool())
+        .fetch_all(&mut *connection)
         .await
         .map_err(Error::from)?;
         let seen = i64::from(page.offset) + i64::try_from(rows.len()).unwrap_or(i64::MAX);
@@ -334,16 +346,19 @@ impl BoardService for Service {
                 gateway,
                 group
             )
-            .fetch_one(self.store.pool())
+            .fetch_one(&mut *connection)
             .await
             .map_err(Error::from)?
         };
-        Ok(Response::new(ListBoardsResponse {
+        let message = ListBoardsResponse {
             items: rows.iter().map(BoardRow::message).collect(),
             total: i32::try_from(total).unwrap_or(i32::MAX),
             limit: page.limit,
             offset: page.offset,
-        }))
+        };
+        let answer = Answer { organization, message };
+        let answer = self.board_pages.keep(&mut connection, look, answer).await?;
+        Ok(Response::new(answer.message.clone()))
     }
 
     async fn create_board(&self, request: Request<CreateBoardRequest>) -> Result<Response<Board>, Status> {

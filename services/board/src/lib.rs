@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use chassis::{Context, Result, Role, Schema, Store, bus::Consumer, live::Feed, seal::Sealer, unchanged::Answers};
 use moka::future::Cache;
 use proto::board::v1::{
-    ListTasksResponse, TaskCommentFeedItem, board_directory_service_server::BoardDirectoryServiceServer,
+    ListBoardsResponse, ListTasksResponse, TaskCommentFeedItem,
+    board_directory_service_server::BoardDirectoryServiceServer,
     board_group_directory_service_server::BoardGroupDirectoryServiceServer,
     board_group_service_server::BoardGroupServiceServer, board_service_server::BoardServiceServer,
     board_webhook_service_server::BoardWebhookServiceServer, comment_feed_service_server::CommentFeedServiceServer,
@@ -53,7 +54,8 @@ struct Service {
     feed: Feed,
     /// Comments that watchers of the feed were told of lately, with what goes with them.
     feed_items: Cache<Uuid, TaskCommentFeedItem>,
-    /// Pages of tasks that are still right.
+    /// Pages of boards and of tasks that are still right.
+    board_pages: Answers<ListBoardsResponse>,
     task_pages: Answers<ListTasksResponse>,
     /// Encrypts secrets of webhooks.
     sealer: Sealer,
@@ -72,6 +74,7 @@ pub fn role(context: &Context) -> Result<Role> {
             .max_capacity(1000)
             .time_to_live(Duration::from_secs(60))
             .build(),
+        board_pages: Answers::default(),
         task_pages: Answers::default(),
         sealer: context.sealer.clone(),
         base_url: context.settings.public_url().into(),

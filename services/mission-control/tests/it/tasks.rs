@@ -670,3 +670,57 @@ async fn leads_create_assign_start_and_delete_on_their_board() {
     assert_eq!(tasks.delete_task(delete).await.unwrap_err().code(), Code::NotFound);
     office.mc.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_that_was_just_read_shows_what_its_tasks_link_to_now() {
+    let office = Office::open().await;
+    let person = &office.person;
+    let board = office.board("Board", json!({})).await;
+    let url = format!("/api/v1/boards/{board}/tasks");
+    let tag = person.post("/api/v1/tags", json!({"name": "Urgent"})).await.expect(200);
+    let first = person
+        .post(&url, json!({"title": "First", "tag_ids": [tag["id"]]}))
+        .await
+        .expect(200);
+    let second = person
+        .post(&url, json!({"title": "Second", "depends_on_task_ids": [first["id"]]}))
+        .await
+        .expect(200);
+    // What the list says of the tag of the first and the dependencies of the second; whole, and from a page that has the second alone.
+    let read = async || {
+        let all = person.get(&url).await.expect(200);
+        let page = person.get(&format!("{url}?limit=1")).await.expect(200);
+        let of = |list: &Value, task: &Value, key: &str| {
+            let rows = list["items"].as_array().expect("items");
+            rows.iter()
+                .find(|row| row["id"] == task["id"])
+                .map(|row| row[key].clone())
+        };
+        let blocked = of(&all, &second, "blocked_by_task_ids");
+        assert_eq!(of(&page, &second, "blocked_by_task_ids"), blocked, "{page:#}");
+        let name = of(&all, &first, "tags").map(|tags| tags[0]["name"].clone());
+        (name.unwrap_or_default(), blocked.unwrap_or_default())
+    };
+    for _ in 0..2 {
+        assert_eq!(read().await, (json!("Urgent"), json!([first["id"]])));
+    }
+    person
+        .patch(&format!("/api/v1/tags/{}", id(&tag)), json!({"name": "Soon"}))
+        .await
+        .expect(200);
+    assert_eq!(read().await, (json!("Soon"), json!([first["id"]])));
+    person
+        .patch(&format!("{url}/{}", id(&first)), json!({"status": "done"}))
+        .await
+        .expect(200);
+    assert_eq!(read().await, (json!("Soon"), json!([])));
+    person.delete(&format!("/api/v1/tags/{}", id(&tag))).await.expect(200);
+    assert_eq!(read().await, (Value::Null, json!([])));
+    person.delete(&format!("{url}/{}", id(&first))).await.expect(200);
+    let left = person.get(&url).await.expect(200);
+    assert_eq!(
+        (&left["total"], &left["items"][0]["depends_on_task_ids"]),
+        (&json!(1), &json!([]))
+    );
+    office.mc.stop().await;
+}
