@@ -880,13 +880,11 @@ async fn a_lead_makes_workers_within_the_boards_limit() {
     let scene = Scene::start().await;
     let (lead, token) = scene.lead().await;
     let itself = scene.mc.agent(&token);
-    assert!(
-        scene
-            .fake
-            .file(&format!("lead-{}", scene.board()), "BOOTSTRAP.md")
-            .is_some(),
-        "leads are introduced"
-    );
+    // The file that has the token is not the last that is written.
+    eventually("introducing the lead", || async {
+        scene.fake.file(&format!("lead-{}", scene.board()), "BOOTSTRAP.md")
+    })
+    .await;
     scene
         .person
         .patch(&format!("/api/v1/boards/{}", scene.board()), json!({"max_agents": 2}))
