@@ -150,10 +150,15 @@ async fn main() -> anyhow::Result<()> {
     let mut tasks_rate = 0.0;
     for (row, original_rate, original_p99) in rows {
         let result = measure(&server, &row, arguments.connections, time).await?;
-        if row.name.starts_with("list 200") {
-            tasks_rate = result.rate;
-        }
         table.row(row.name, &result, original_rate, original_p99);
+        if row.name.starts_with("list 200") {
+            // Lists are answered again while nothing is committed: the cost of reading one shows while something always is.
+            let commits = server.commits().await?;
+            let result = measure(&server, &row, arguments.connections, time).await?;
+            commits.abort();
+            tasks_rate = result.rate;
+            table.row("the same, read anew each time", &result, original_rate, original_p99);
+        }
     }
     table.figure("memory under load", format!("{:.0} MiB", server.memory_mib()?));
 

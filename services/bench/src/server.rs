@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::Context;
 use mission_control::postgres::Postgres;
+use sqlx::Connection;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
@@ -153,6 +154,21 @@ impl Server {
         text.lines()
             .find_map(|line| line.strip_prefix("tps = ")?.split_whitespace().next()?.parse().ok())
             .with_context(|| format!("pgbench failed: {}", String::from_utf8_lossy(&output.stderr)))
+    }
+
+    /// Commits something every other millisecond that no list shows, until the task is aborted.
+    pub async fn commits(&self) -> anyhow::Result<tokio::task::JoinHandle<()>> {
+        let mut connection = sqlx::PgConnection::connect(&self.database_url).await?;
+        Ok(tokio::spawn(async move {
+            let mut pause = tokio::time::interval(Duration::from_millis(2));
+            loop {
+                pause.tick().await;
+                // Having a transaction's number is enough for its end to be a commit.
+                let _ = sqlx::query("SELECT pg_current_xact_id()")
+                    .execute(&mut connection)
+                    .await;
+            }
+        }))
     }
 
     fn pid(&self) -> anyhow::Result<String> {
