@@ -1,11 +1,10 @@
 //! Every list of the agent service has its index: the plans of its queries at size, read from the cache of checked queries.
 
-use std::path::Path;
-
 use mission_control::SCHEMAS;
-use serde_json::Value;
-use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use testkit::database;
+
+use crate::plans::{cached, scanned};
 
 const ORGANIZATION: &str = "'00000000-0000-0000-0000-000000000001'::uuid";
 const BOARD: &str = "'00000000-0000-0000-0000-0000000000b1'::uuid";
@@ -44,28 +43,9 @@ ANALYZE agent.agents, agent.messages, agent.operations, agent.operation_items, a
 
 /// A query of the cache: the one with all of these parts.
 fn query(parts: &[&str]) -> String {
-    let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.sqlx");
-    let mut found: Vec<String> = std::fs::read_dir(cache)
-        .expect("the cache of checked queries")
-        .filter_map(|entry| {
-            let text = std::fs::read_to_string(entry.ok()?.path()).ok()?;
-            let json: Value = serde_json::from_str(&text).ok()?;
-            json["query"].as_str().map(str::to_owned)
-        })
-        .filter(|query| parts.iter().all(|part| query.contains(part)))
-        .collect();
+    let mut found = cached(|query| parts.iter().all(|part| query.contains(part)));
     assert_eq!(found.len(), 1, "one query has {parts:?}: {found:#?}");
-    found.remove(0)
-}
-
-/// Relations that a plan reads from end to end.
-fn scanned(plan: &Value, found: &mut Vec<String>) {
-    if plan["Node Type"] == "Seq Scan" {
-        found.push(plan["Relation Name"].as_str().unwrap_or_default().to_owned());
-    }
-    for child in plan["Plans"].as_array().into_iter().flatten() {
-        scanned(child, found);
-    }
+    found.remove(0).0
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -193,15 +173,9 @@ async fn every_list_of_the_agent_service_has_its_index() {
         for (number, value) in values.iter().enumerate().rev() {
             statement = statement.replace(&format!("${}", number + 1), value);
         }
-        let plan: Value = sqlx::query(AssertSqlSafe(format!("EXPLAIN (FORMAT JSON) {statement}")))
-            .fetch_one(&mut connection)
-            .await
-            .unwrap_or_else(|error| panic!("{what}: {error}\n{statement}"))
-            .get(0);
-        let mut found = Vec::new();
-        scanned(&plan[0]["Plan"], &mut found);
+        let found = scanned(&mut connection, &statement).await;
         if !found.is_empty() {
-            slow.push(format!("{what} reads all of {found:?}:\n{plan:#}"));
+            slow.push(format!("{what} reads all of {found:?}:\n{statement}"));
         }
     }
     assert!(slow.is_empty(), "{}", slow.join("\n\n"));

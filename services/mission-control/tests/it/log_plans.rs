@@ -2,11 +2,12 @@
 //! queries are those of the cache (`.sqlx`), so that a new one is held to it without a line here. Queries that are put together as they are
 //! needed are looked at beside them, in the activity service.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
-use serde_json::Value;
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use sqlx::{Connection, Executor, PgConnection};
 use testkit::database;
+
+use crate::plans::{cached, wholesale};
 
 /// Tables with more rows are large. Smaller ones may be cheaper to read as a whole.
 const LARGE: f64 = 4_000.0;
@@ -69,37 +70,14 @@ const FILL: &str = "
     ANALYZE;
 ";
 
-/// Every checked query about a schema: its text, and how many parameters it has.
+/// Every checked query about a schema.
 fn queries() -> Vec<(String, usize)> {
-    let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.sqlx");
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(cache).expect("the cache of checked queries") {
-        let text = std::fs::read_to_string(entry.expect("an entry").path()).expect("a query");
-        let query: Value = serde_json::from_str(&text).expect("JSON");
-        let sql = query["query"].as_str().expect("a text");
+    cached(|query| {
         let about = ["activity.", "approval."]
             .iter()
-            .any(|schema| sql.contains(&format!(" {schema}")));
-        if about && !WHOLE.iter().any(|part| sql.contains(part)) {
-            let parameters = query["describe"]["parameters"]["Left"].as_array().map_or(0, Vec::len);
-            found.push((sql.to_owned(), parameters));
-        }
-    }
-    found.sort();
-    found
-}
-
-fn scanned(plan: &Value, found: &mut Vec<String>) {
-    if plan["Node Type"] == "Seq Scan" {
-        found.push(format!(
-            "{}.{}",
-            plan["Schema"].as_str().unwrap_or_default(),
-            plan["Relation Name"].as_str().unwrap_or_default()
-        ));
-    }
-    for part in plan["Plans"].as_array().into_iter().flatten() {
-        scanned(part, found);
-    }
+            .any(|schema| query.contains(&format!(" {schema}")));
+        about && !WHOLE.iter().any(|part| query.contains(part))
+    })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -119,7 +97,7 @@ async fn no_query_about_the_log_or_approvals_reads_a_large_table_from_end_to_end
     .into_iter()
     .map(|(table, rows)| (table, f64::from(rows)))
     .collect();
-    let large = |table: &String| sizes.get(table).is_some_and(|rows| *rows > LARGE);
+    let large = |table: &str| sizes.get(table).is_some_and(|rows| *rows > LARGE);
     let own = |table: &String| {
         !table.ends_with("migrations")
             && !["outbox", "inbox", "parked", "idempotency"]
@@ -128,33 +106,8 @@ async fn no_query_about_the_log_or_approvals_reads_a_large_table_from_end_to_end
     };
     let small: Vec<&String> = sizes.keys().filter(|table| own(table) && !large(table)).collect();
     assert!(small.is_empty(), "fill {small:?} too");
-    // The plan that stands for all parameters.
-    connection
-        .execute("SET plan_cache_mode = force_generic_plan")
-        .await
-        .expect("set");
     let queries = queries();
     assert!(queries.len() > 60, "{} queries", queries.len());
-    let mut slow = Vec::new();
-    for (number, (sql, parameters)) in queries.iter().enumerate() {
-        let nulls = vec!["NULL"; *parameters].join(", ");
-        let arguments = if nulls.is_empty() { nulls } else { format!("({nulls})") };
-        connection
-            .execute(AssertSqlSafe(format!("PREPARE q{number} AS {sql}")))
-            .await
-            .unwrap_or_else(|error| panic!("{error}: {sql}"));
-        let plan: Value = sqlx::query_scalar(AssertSqlSafe(format!(
-            "EXPLAIN (VERBOSE, FORMAT JSON) EXECUTE q{number}{arguments}"
-        )))
-        .fetch_one(&mut connection)
-        .await
-        .unwrap_or_else(|error| panic!("{error}: {sql}"));
-        let mut tables = Vec::new();
-        scanned(&plan[0]["Plan"], &mut tables);
-        tables.retain(large);
-        if !tables.is_empty() {
-            slow.push(format!("{tables:?}: {sql}"));
-        }
-    }
+    let slow = wholesale(&mut connection, &queries, large).await;
     assert!(slow.is_empty(), "{}", slow.join("\n\n"));
 }

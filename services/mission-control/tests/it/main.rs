@@ -35,6 +35,7 @@ mod oidc;
 mod onboarding;
 mod org;
 mod path;
+mod plans;
 mod reconciling;
 mod skills;
 mod souls;
