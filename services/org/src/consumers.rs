@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chassis::{
-    Caller, Change, Result, Store, Tx,
+    Caller, Result, Store, Tx,
     bus::{Consumer, Handler},
     outbox::unpack,
 };
@@ -15,7 +15,7 @@ use proto::{
 };
 use uuid::Uuid;
 
-use crate::users::UserRow;
+use crate::users::{self, UserRow};
 
 /// Rights on a board end with the board.
 pub fn board_deletions(store: &Store) -> Consumer {
@@ -100,28 +100,13 @@ async fn introduce(tx: &mut Tx, event: &Event, id: Uuid, told: OnboardingUserPro
     if after == before {
         return Ok(None);
     }
-    sqlx::query!(
-        "UPDATE org.users SET name = $2, preferred_name = $3, pronouns = $4, timezone = $5, notes = $6, context = $7, updated_at = now() \
-             WHERE id = $1",
-        id,
-        after.name,
-        after.preferred_name,
-        after.pronouns,
-        after.timezone,
-        after.notes,
-        after.context
-    )
-    .execute(&mut **tx)
-    .await?;
     let request = Caller {
         signed: None,
         request_id: event.request_id.as_str().into(),
         traceparent: event.traceparent.as_str().into(),
     };
-    let change = Change::new("user.updated", organization)
-        .message("Profile updated from an onboarding.")
-        .before(&before)
-        .after(&after);
+    let sentence = "Profile updated from an onboarding.";
+    let change = users::rewrite(tx, organization, id, (&before, &after), sentence).await?;
     Ok(Some(Event {
         actor: event.actor.clone(),
         ..change.into_event(&request)

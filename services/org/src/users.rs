@@ -1,6 +1,6 @@
 //! The signed-in person.
 
-use chassis::{Caller, Change, Error, Result, Store, message::Mask};
+use chassis::{Caller, Change, Error, Result, Store, Tx, message::Mask};
 use proto::common::v1::Ok as Done;
 use proto::org::v1::{
     BootstrapUserRequest, DeleteMeRequest, GetMeRequest, UpdateMeRequest, User, user_service_server::UserService,
@@ -65,6 +65,33 @@ pub fn gone() -> Error {
     Error::unauthenticated("Unauthorized")
 }
 
+/// Writes what people say of themselves, before and after a change, and answers the change with its sentence.
+pub async fn rewrite(
+    tx: &mut Tx,
+    organization: Uuid,
+    id: Uuid,
+    (before, after): (&User, &User),
+    sentence: &str,
+) -> Result<Change> {
+    sqlx::query!(
+        "UPDATE org.users SET name = $2, preferred_name = $3, pronouns = $4, timezone = $5, notes = $6, context = $7, updated_at = now() \
+             WHERE id = $1",
+        id,
+        after.name,
+        after.preferred_name,
+        after.pronouns,
+        after.timezone,
+        after.notes,
+        after.context
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(Change::new("user.updated", organization)
+        .message(sentence)
+        .before(before)
+        .after(after))
+}
+
 #[tonic::async_trait]
 impl UserService for Users {
     // The edge resolved the person before the call: what had to be created is there.
@@ -112,24 +139,7 @@ impl UserService for Users {
         if after == before {
             return Ok(Response::new(before));
         }
-        sqlx::query!(
-            "UPDATE org.users SET name = $2, preferred_name = $3, pronouns = $4, timezone = $5, notes = $6, context = $7, updated_at = now() \
-             WHERE id = $1",
-            id,
-            after.name,
-            after.preferred_name,
-            after.pronouns,
-            after.timezone,
-            after.notes,
-            after.context
-        )
-        .execute(&mut *tx)
-        .await
-        .map_err(Error::from)?;
-        let change = Change::new("user.updated", organization)
-            .message("Profile updated.")
-            .before(&before)
-            .after(&after);
+        let change = rewrite(&mut tx, organization, id, (&before, &after), "Profile updated.").await?;
         tx.record(&caller, change).await?;
         tx.commit().await?;
         Ok(Response::new(after))
