@@ -2,9 +2,13 @@
 
 use std::{pin::Pin, time::Duration};
 
-use chassis::{Caller, Error, Result, identity::optional_uuid, message::Page, unchanged::Answer};
+use chassis::{
+    Caller, Error, Result,
+    identity::optional_uuid,
+    message::Page,
+    unchanged::{self, Answer},
+};
 use futures::{Stream, StreamExt};
-use prost::Message;
 use proto::activity::v1::{
     ActivityEvent, ListActivityRequest, ListActivityResponse, WatchActivityRequest,
     activity_service_server::ActivityService,
@@ -34,19 +38,6 @@ async fn flows(state: &State) -> Result<()> {
     state.store.ping().await
 }
 
-/// What a page depends on: the request, and what of the log its caller may see.
-fn key(request: &ListActivityRequest, view: &View) -> Vec<u8> {
-    let mut key = request.encode_length_delimited_to_vec();
-    key.push(u8::from(view.unbound));
-    key.push(u8::from(view.boards.is_some()));
-    key.extend_from_slice(view.organization.as_bytes());
-    key.extend_from_slice(view.agent.unwrap_or_default().as_bytes());
-    for board in view.boards.iter().flatten() {
-        key.extend_from_slice(board.as_bytes());
-    }
-    key
-}
-
 type Streamed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 #[tonic::async_trait]
@@ -59,7 +50,10 @@ impl ActivityService for Activity {
         let mut request = request.into_inner();
         let page = Page::of(request.limit, request.offset)?;
         let mut view = View::of(&caller, request.board_id.as_ref())?;
-        let asked = key(&request, &view);
+        // With what else of the log the caller may see.
+        let mut asked = unchanged::key(&request, view.organization, view.boards.as_deref());
+        asked.push(u8::from(view.unbound));
+        asked.extend_from_slice(view.agent.unwrap_or_default().as_bytes());
         request.event_types.extend(request.event_type);
         view.include = Kinds::of("event_types", &request.event_types)?;
         view.exclude = Kinds::of("exclude_types", &request.exclude_types)?;

@@ -6,9 +6,8 @@ use chassis::{
     identity::{optional_uuid, uuid_of},
     message::{Mask, Page},
     moment, timestamp,
-    unchanged::Answer,
+    unchanged::{self, Answer},
 };
-use prost::Message;
 use proto::{
     board::v1::{
         Board, CreateBoardRequest, DeleteBoardRequest, GetBoardRequest, ListBoardsRequest, ListBoardsResponse,
@@ -310,11 +309,7 @@ impl BoardService for Service {
         let gateway = optional_uuid(request.gateway_id.as_ref())?;
         let group = optional_uuid(request.board_group_id.as_ref())?;
         let mut connection = self.store.pool().acquire().await.map_err(Error::from)?;
-        // What the caller may read decides the answer as much as the request.
-        let mut asked = request.encode_length_delimited_to_vec();
-        asked.push(u8::from(readable.is_some()));
-        asked.extend_from_slice(organization.as_bytes());
-        asked.extend(readable.iter().flatten().flat_map(|board| *board.as_bytes()));
+        let asked = unchanged::key(&request, organization, readable.as_deref());
         let look = self.board_pages.look(&mut connection, asked).await?;
         if let Some(known) = &look.known {
             return Ok(Response::new(known.message.clone()));

@@ -101,6 +101,15 @@ impl<M: Message + Send + Sync + 'static> Answers<M> {
     }
 }
 
+/// What the answer to a request depends on: the request, the organization, and which boards of it the caller may read (`None`: all).
+pub fn key(request: &impl Message, organization: Uuid, boards: Option<&[Uuid]>) -> Vec<u8> {
+    let mut key = request.encode_length_delimited_to_vec();
+    key.extend_from_slice(organization.as_bytes());
+    key.push(u8::from(boards.is_some()));
+    key.extend(boards.into_iter().flatten().flat_map(|board| *board.as_bytes()));
+    key
+}
+
 async fn snapshot(connection: &mut PgConnection) -> Result<Arc<str>> {
     let snapshot: String = sqlx::query_scalar("SELECT pg_current_snapshot()::text")
         .fetch_one(connection)

@@ -232,7 +232,8 @@ fn containing(text: &str) -> String {
 }
 
 impl Service {
-    /// A page costs two queries, tasks and their links; the last page and the only one need no count.
+    /// A page that is right still costs a look. One that is read costs two queries, tasks and what their links show; the last page and the only
+    /// one need no count.
     pub(super) async fn list(&self, caller: &Caller, request: ListTasksRequest) -> Result<ListTasksResponse> {
         let board = uuid_of(&request.board_id)?;
         let page = Page::of(request.limit, request.offset)?;
