@@ -39,6 +39,7 @@ mod skills;
 mod soul;
 mod souls;
 mod sync;
+mod takers;
 mod token;
 mod webhooks;
 

@@ -5,7 +5,6 @@ use std::{sync::Arc, time::Duration};
 use chassis::{Change, Result, Tx, role::backoff};
 use proto::gateway::v1::SendMessageRequest;
 use time::OffsetDateTime;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -14,6 +13,7 @@ use crate::{
     lease::{Of, give_back, hold},
     operations::{self, MessageRow},
     provision::describe,
+    takers::Takers,
 };
 
 /// Messages sent at once; to one agent one after the other.
@@ -119,49 +119,31 @@ pub async fn queue(tx: &mut Tx, letters: &[Letter]) -> Result<()> {
     Ok(())
 }
 
-/// Sends until `stop`.
+/// Sends until `stop`. What is on its way then may be sent again by the next process: the key makes that harmless.
 pub async fn run(app: Arc<App>, stop: CancellationToken) -> Result<()> {
-    let mut sending = JoinSet::new();
-    let mut swept = tokio::time::Instant::now();
-    let mut failures = 0;
-    while !stop.is_cancelled() {
-        while let Some(ended) = sending.try_join_next() {
-            log(ended);
-        }
-        // A look that fails is repeated; what is under way goes on. Ending here would cut it off with its leases held.
-        let pause = match claim(&app, CONCURRENCY.saturating_sub(sending.len())).await {
-            Ok(messages) => {
-                for message in messages {
-                    sending.spawn(send(app.clone(), message));
-                }
-                failures = 0;
-                IDLE
-            }
-            Err(error) => {
-                failures += 1;
-                tracing::warn!(
-                    error = error.report(),
-                    failures,
-                    "what is to be sent could not be looked for"
-                );
-                backoff(failures, IDLE, AWAY)
-            }
-        };
-        if swept.elapsed() > KEEP {
-            if let Err(error) = sweep(&app).await {
-                tracing::warn!(error = error.report(), "old messages and operations were not removed");
-            }
-            swept = tokio::time::Instant::now();
-        }
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = app.mail.notified(), if failures == 0 => {}
-            Some(ended) = sending.join_next(), if !sending.is_empty() => log(ended),
-            () = tokio::time::sleep(pause) => {}
+    let takers = Takers {
+        what: "sending messages",
+        most: CONCURRENCY,
+        woken: &app.mail,
+        idle: IDLE,
+        away: AWAY,
+    };
+    let sending = takers.take(
+        &stop,
+        |most| Box::pin(claim(&app, most)),
+        |message| send(app.clone(), message),
+    );
+    tokio::join!(sending, sweeping(&app, &stop));
+    Ok(())
+}
+
+/// Sweeps from time to time until `stop`.
+async fn sweeping(app: &App, stop: &CancellationToken) {
+    while tokio::time::timeout(KEEP, stop.cancelled()).await.is_err() {
+        if let Err(error) = sweep(app).await {
+            tracing::warn!(error = error.report(), "old messages and operations were not removed");
         }
     }
-    // What is on its way may be sent again by the next process: the key makes that harmless.
-    Ok(())
 }
 
 /// Removes what was settled a week ago.
@@ -183,14 +165,6 @@ async fn send(app: Arc<App>, message: Message) -> Result<()> {
         give_back(&app, Of::Message, id, lease, attempts).await;
     }
     done
-}
-
-fn log(ended: Result<Result<()>, tokio::task::JoinError>) {
-    match ended {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(error = error.report(), "a message's outcome could not be recorded"),
-        Err(error) => tracing::error!(%error, "sending a message panicked"),
-    }
 }
 
 struct Message {
@@ -222,9 +196,6 @@ struct Message {
 
 /// The first waiting message of each agent that is on its gateway, when it is due, and those of agents that did not get there in time.
 async fn claim(app: &App, most: usize) -> Result<Vec<Message>> {
-    if most == 0 {
-        return Ok(Vec::new());
-    }
     Ok(sqlx::query_as!(
         Message,
         "UPDATE agent.messages SET lease_id = $1, lease_until = now() + interval '20 seconds', attempts = attempts + 1 WHERE id IN ( \

@@ -6,8 +6,8 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use chassis::{Caller, Result, Tx, role::backoff};
+use parking_lot::Mutex;
 use time::OffsetDateTime;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -20,6 +20,7 @@ use crate::{
     provision::{self, Ensured, Failure, Occasion},
     row::{AgentRow, CONDITIONS, Condition, agents, set_condition},
     rules::{self, CheckIn},
+    takers::Takers,
 };
 
 /// Agents worked on at once. Writes to one gateway are put together by the bridge.
@@ -37,48 +38,28 @@ const REMOVE_WITHIN: time::Duration = time::Duration::minutes(10);
 
 /// Reconciles until `stop`.
 pub async fn run(app: Arc<App>, stop: CancellationToken) -> Result<()> {
-    let mut passes = JoinSet::new();
-    let mut leases = HashSet::new();
-    let mut failures = 0;
-    while !stop.is_cancelled() {
-        while let Some(ended) = passes.try_join_next() {
-            log(ended);
-        }
-        if passes.is_empty() {
-            leases.clear();
-        }
-        // A look that fails is repeated; what is under way goes on. Ending here would cut it off with its leases held.
-        let pause = match claim(&app, CONCURRENCY.saturating_sub(passes.len())).await {
-            Ok(rows) => {
-                for row in rows {
-                    leases.insert(row.lease);
-                    passes.spawn(pass(app.clone(), row));
-                }
-                failures = 0;
-                IDLE
-            }
-            Err(error) => {
-                failures += 1;
-                tracing::warn!(error = error.report(), failures, "what is due could not be looked for");
-                backoff(failures, IDLE, AWAY)
-            }
-        };
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = app.work.notified(), if failures == 0 => {}
-            Some(ended) = passes.join_next(), if !passes.is_empty() => log(ended),
-            () = tokio::time::sleep(pause) => {}
-        }
-    }
-    let drained = async {
-        while let Some(ended) = passes.join_next().await {
-            log(ended);
+    let leases = Arc::new(Mutex::new(HashSet::new()));
+    let takers = Takers {
+        what: "reconciling agents",
+        most: CONCURRENCY,
+        woken: &app.work,
+        idle: IDLE,
+        away: AWAY,
+    };
+    let begin = |claimed: Claimed| {
+        let (app, leases, lease) = (app.clone(), leases.clone(), claimed.lease);
+        leases.lock().insert(lease);
+        async move {
+            let done = pass(app, claimed).await;
+            leases.lock().remove(&lease);
+            done
         }
     };
-    if tokio::time::timeout(DRAIN, drained).await.is_err() {
+    let mut passes = takers.take(&stop, |most| Box::pin(claim(&app, most)), begin).await;
+    if !takers.drain(&mut passes, DRAIN).await {
         tracing::info!("reconciling is cut off: another process goes on with it");
         passes.shutdown().await;
-        let leases: Vec<Uuid> = leases.into_iter().collect();
+        let leases: Vec<Uuid> = leases.lock().iter().copied().collect();
         sqlx::query!(
             "UPDATE agent.agents SET lease_id = NULL, lease_until = NULL WHERE lease_id = ANY($1)",
             &leases
@@ -99,24 +80,13 @@ async fn pass(app: Arc<App>, claimed: Claimed) -> Result<()> {
     done
 }
 
-fn log(ended: Result<Result<()>, tokio::task::JoinError>) {
-    match ended {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(error = error.report(), "a pass could not be recorded"),
-        Err(error) if error.is_cancelled() => {}
-        Err(error) => tracing::error!(%error, "a pass panicked"),
-    }
-}
-
 struct Claimed {
     row: AgentRow,
     lease: Uuid,
 }
 
+/// Rows that are due. Rows that are claimed together share a lease, which no other claim has.
 async fn claim(app: &App, most: usize) -> Result<Vec<Claimed>> {
-    if most == 0 {
-        return Ok(Vec::new());
-    }
     let lease = Uuid::now_v7();
     let rows = agents!(
         "UPDATE agent.agents AS a SET lease_id = $1, lease_until = now() + interval '20 seconds' WHERE a.id IN ( \

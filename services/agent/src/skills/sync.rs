@@ -2,11 +2,11 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use chassis::{Caller, Error, Result, error::Kind, role::backoff};
+use chassis::{Caller, Error, Result, error::Kind};
 use proto::agent::v1::SyncSkillPackResponse;
 use serde_json::Value;
 use time::OffsetDateTime;
-use tokio::{sync::broadcast::error::RecvError, task::JoinSet, time::Instant};
+use tokio::{sync::broadcast::error::RecvError, time::Instant};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 use uuid::Uuid;
@@ -18,7 +18,7 @@ use super::{
     row::{PackRow, select_packs},
     source,
 };
-use crate::git;
+use crate::{git, takers::Takers};
 
 /// How long a caller waits for a reading.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -107,39 +107,18 @@ fn answer(row: &PackRow) -> SyncSkillPackResponse {
 
 /// Reads packs until `stop`.
 pub async fn run(skills: Arc<Skills>, stop: CancellationToken) -> Result<()> {
-    let mut reading = JoinSet::new();
-    let mut failures = 0;
-    while !stop.is_cancelled() {
-        while let Some(ended) = reading.try_join_next() {
-            log(ended);
-        }
-        // A look that fails is repeated; what is under way goes on. Ending here would cut it off with its leases held.
-        let pause = match claim(&skills, CONCURRENCY.saturating_sub(reading.len())).await {
-            Ok(due) => {
-                for claimed in due {
-                    let skills = skills.clone();
-                    reading.spawn(async move { work(&skills, claimed).await });
-                }
-                failures = 0;
-                IDLE
-            }
-            Err(error) => {
-                failures += 1;
-                tracing::warn!(
-                    error = error.report(),
-                    failures,
-                    "packs to be read could not be looked for"
-                );
-                backoff(failures, IDLE, AWAY)
-            }
-        };
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = skills.work.notified(), if failures == 0 => {}
-            Some(ended) = reading.join_next(), if !reading.is_empty() => log(ended),
-            () = tokio::time::sleep(pause) => {}
-        }
-    }
+    let takers = Takers {
+        what: "reading skill packs",
+        most: CONCURRENCY,
+        woken: &skills.work,
+        idle: IDLE,
+        away: AWAY,
+    };
+    let begin = |claimed: Claimed| {
+        let skills = skills.clone();
+        async move { work(&skills, claimed).await }
+    };
+    let mut reading = takers.take(&stop, |most| Box::pin(claim(&skills, most)), begin).await;
     // What is under way is begun again by the next process: at once, or when the lease runs out after a crash.
     reading.shutdown().await;
     sqlx::query!(
@@ -151,18 +130,6 @@ pub async fn run(skills: Arc<Skills>, stop: CancellationToken) -> Result<()> {
     Ok(())
 }
 
-fn log(ended: Result<Result<()>, tokio::task::JoinError>) {
-    match ended {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(
-            error = error.report(),
-            "the end of a pack's reading could not be recorded"
-        ),
-        Err(error) if error.is_cancelled() => {}
-        Err(error) => tracing::error!(%error, "reading a pack panicked"),
-    }
-}
-
 /// A pack that this process reads.
 struct Claimed {
     row: PackRow,
@@ -171,9 +138,6 @@ struct Claimed {
 
 /// Packs that are to be read, under a lease that outlives a reading.
 async fn claim(skills: &Skills, most: usize) -> Result<Vec<Claimed>> {
-    if most == 0 {
-        return Ok(Vec::new());
-    }
     let claimed = sqlx::query!(
         "UPDATE agent.skill_packs SET sync_state = 'running', sync_attempts = sync_attempts + 1, lease_id = $1, \
              lease_until = now() + interval '3 minutes' WHERE id IN ( \
