@@ -24,6 +24,24 @@ pub struct Window {
     pub end: OffsetDateTime,
 }
 
+/// Where a bucket begins, or the part of one that belongs to one of the two ranges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Edge {
+    /// What is not before it, and before the next edge, belongs to it.
+    pub from: OffsetDateTime,
+    /// Whether it is part of the range itself, or of the one before.
+    pub primary: bool,
+    /// Where its bucket begins.
+    pub period: OffsetDateTime,
+}
+
+impl Edge {
+    /// The bucket it belongs to.
+    pub fn bucket(&self) -> (bool, OffsetDateTime) {
+        (self.primary, self.period)
+    }
+}
+
 impl Window {
     /// The window of a range; a day when none is given.
     pub fn ending(range: MetricsRange, end: OffsetDateTime) -> Self {
@@ -56,6 +74,20 @@ impl Window {
     /// Where the buckets of the range before begin.
     pub fn comparison(&self) -> Vec<OffsetDateTime> {
         buckets(self.before, self.start, self.bucket)
+    }
+
+    /// The edges of all buckets of both ranges, in order; the first is where the range before begins.
+    pub fn edges(&self) -> Vec<Edge> {
+        let of = |primary: bool, begin: OffsetDateTime, periods: Vec<OffsetDateTime>| {
+            periods.into_iter().map(move |period| Edge {
+                from: period.max(begin),
+                primary,
+                period,
+            })
+        };
+        of(false, self.before, self.comparison())
+            .chain(of(true, self.start, self.primary()))
+            .collect()
     }
 
     /// PostgreSQL's word for the bucket.
@@ -154,6 +186,38 @@ mod tests {
             (MetricsRange::MetricsRange24h, "hour", "hour")
         );
         assert_eq!(Window::ending(MetricsRange::MetricsRange3m, NOW).step(), "day");
+    }
+
+    #[test]
+    fn edges_part_the_window() {
+        for range in [
+            MetricsRange::MetricsRange24h,
+            MetricsRange::MetricsRange3d,
+            MetricsRange::MetricsRange3m,
+            MetricsRange::MetricsRange1y,
+        ] {
+            for now in [NOW, datetime!(2026-03-02 00:00 UTC), datetime!(2026-01-01 00:00 UTC)] {
+                let window = Window::ending(range, now);
+                let edges = window.edges();
+                assert_eq!(edges[0].from, window.before, "{range:?}");
+                assert!(edges.is_sorted_by_key(|edge| edge.from), "{range:?}");
+                // As PostgreSQL looks: the last edge that is not after the moment.
+                let bucket = |at: OffsetDateTime| {
+                    edges
+                        .iter()
+                        .rfind(|edge| edge.from <= at)
+                        .map(Edge::bucket)
+                };
+                let mut at = window.before;
+                while at <= window.end {
+                    assert_eq!(bucket(at), Some((at >= window.start, floor(at, window.bucket))), "{at}");
+                    at += Duration::minutes(437);
+                }
+                for at in [window.start, window.start - Duration::microseconds(1), window.end] {
+                    assert_eq!(bucket(at), Some((at >= window.start, floor(at, window.bucket))), "{at}");
+                }
+            }
+        }
     }
 
     #[test]

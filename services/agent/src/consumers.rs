@@ -356,7 +356,7 @@ impl Handler for Notices {
                 continue;
             }
             if let Some(task) = unpack::<Task>(event.after.as_ref()) {
-                note_work(tx, board, &task).await?;
+                note_work(tx, board, &task, event.r#type == "task.created").await?;
             }
             if let std::collections::hash_map::Entry::Vacant(entry) = rosters.entry(board) {
                 entry.insert(Roster::of(tx, board).await?);
@@ -532,8 +532,8 @@ fn approval(event: &Event, board: &Board, roster: &Roster, letters: &mut Vec<Let
     }
 }
 
-/// Remembers who has an open task.
-async fn note_work(tx: &mut Tx, board: Uuid, task: &Task) -> Result<()> {
+/// Remembers who has an open task. Of a new one nothing is known that would have to be forgotten.
+async fn note_work(tx: &mut Tx, board: Uuid, task: &Task, new: bool) -> Result<()> {
     let id = uuid_of(&task.id)?;
     let owner = task
         .assigned_agent_id
@@ -551,7 +551,7 @@ async fn note_work(tx: &mut Tx, board: Uuid, task: &Task) -> Result<()> {
         )
         .execute(&mut **tx)
         .await?;
-    } else {
+    } else if !new {
         sqlx::query!("DELETE FROM agent.work WHERE task_id = $1", id)
             .execute(&mut **tx)
             .await?;

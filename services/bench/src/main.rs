@@ -36,6 +36,9 @@ struct Arguments {
     /// Watchers of the stream row.
     #[arg(long, env = "BENCH_WATCHERS", default_value_t = 1000)]
     watchers: usize,
+    /// Measure only the rows whose name contains this.
+    #[arg(long)]
+    only: Option<String>,
     /// Measure the page in Chromium instead, with this script.
     #[arg(long)]
     page: Option<PathBuf>,
@@ -51,6 +54,7 @@ async fn main() -> anyhow::Result<()> {
         server.stop().await?;
         return measured;
     }
+    let wanted = |name: &str| arguments.only.as_deref().is_none_or(|only| name.contains(only));
     let mut table = Table::default();
     table.figure(
         "start to ready, PostgreSQL up and migrated",
@@ -149,6 +153,9 @@ async fn main() -> anyhow::Result<()> {
     ];
     let mut tasks_rate = 0.0;
     for (row, original_rate, original_p99) in rows {
+        if !wanted(row.name) {
+            continue;
+        }
         let result = measure(&server, &row, arguments.connections, time).await?;
         table.row(row.name, &result, original_rate, original_p99);
         if row.name.starts_with("list 200") {
@@ -163,6 +170,9 @@ async fn main() -> anyhow::Result<()> {
     table.figure("memory under load", format!("{:.0} MiB", server.memory_mib()?));
 
     for agents in [10, 10_000, 1_000] {
+        if !wanted("bad agent token, large lists alone") {
+            break;
+        }
         seed::agents(&server, &world, agents).await?;
         let row = Load {
             guess: true,
@@ -184,8 +194,7 @@ async fn main() -> anyhow::Result<()> {
         );
     }
 
-    seed::crowd(&server, &world).await?;
-    for row in [
+    let alone = [
         load(
             "list 200 of 10,000 tasks, alone",
             Method::GET,
@@ -226,34 +235,42 @@ async fn main() -> anyhow::Result<()> {
             false,
             200,
         ),
-    ] {
+    ];
+    if alone.iter().any(|row| wanted(row.name)) {
+        seed::crowd(&server, &world).await?;
+    }
+    for row in alone.into_iter().filter(|row| wanted(row.name)) {
         // What one person waits for.
         let result = measure(&server, &row, 1, time).await?;
         table.row(row.name, &result, None, None);
     }
 
-    match pgbench(&server, board, &arguments).await {
-        Ok(rate) => table.figure(
-            "the query of 200 tasks alone, by pgbench",
-            format!(
-                "{rate:.0} /s; an edge request costs {:.1} times as much",
-                rate / tasks_rate
+    if tasks_rate > 0.0 {
+        match pgbench(&server, board, &arguments).await {
+            Ok(rate) => table.figure(
+                "the query of 200 tasks alone, by pgbench",
+                format!(
+                    "{rate:.0} /s; an edge request costs {:.1} times as much",
+                    rate / tasks_rate
+                ),
             ),
-        ),
-        Err(error) => table.figure(
-            "the query of 200 tasks alone, by pgbench",
-            format!("not measured: {error}"),
-        ),
+            Err(error) => table.figure(
+                "the query of 200 tasks alone, by pgbench",
+                format!("not measured: {error}"),
+            ),
+        }
     }
-    let spread = watchers::measure(&server, &world, arguments.watchers).await?;
-    table.figure(
-        &format!("event to {} SSE watchers", arguments.watchers),
-        format!(
-            "p50 {:.1} ms, p99 {:.1} ms, slowest {:.1} ms",
-            spread.p50, spread.p99, spread.max
-        ),
-    );
-    table.figure("memory with these watchers", format!("{:.0} MiB", server.memory_mib()?));
+    if wanted("event to SSE watchers") {
+        let spread = watchers::measure(&server, &world, arguments.watchers).await?;
+        table.figure(
+            &format!("event to {} SSE watchers", arguments.watchers),
+            format!(
+                "p50 {:.1} ms, p99 {:.1} ms, slowest {:.1} ms",
+                spread.p50, spread.p99, spread.max
+            ),
+        );
+        table.figure("memory with these watchers", format!("{:.0} MiB", server.memory_mib()?));
+    }
     table.print(arguments.connections);
     server.stop().await
 }

@@ -1,7 +1,7 @@
 //! Live views: the change log of a service as a stream that can be resumed.
 //!
-//! A [`Feed`] first reads what its watcher missed from the outbox and then goes on with what the bus brings. Positions have no gaps, so
-//! that the feed knows whether it has everything: what is missing is read from the outbox, what comes twice is dropped. While nothing
+//! A [`Feed`] first reads what its watcher missed from the change log and then goes on with what the bus brings. Positions have no gaps, so
+//! that the feed knows whether it has everything: what is missing is read from the log, what comes twice is dropped. While nothing
 //! happens nothing is asked.
 
 use std::{
@@ -29,9 +29,9 @@ use crate::{
     store::Store,
 };
 
-/// Events read from the outbox at once.
+/// Events read from the log at once.
 const PAGE: i64 = 256;
-/// Events that a watcher may fall behind before it has to read them from the outbox.
+/// Events that a watcher may fall behind before it has to read them from the log.
 const BUFFER: usize = 1024;
 
 /// Where a watcher begins.
@@ -71,7 +71,7 @@ fn parse_time(text: &str) -> Option<OffsetDateTime> {
 
 /// Position of the newest event that has one: a watcher that begins after it misses nothing of what a later read does not show.
 pub async fn now_position(store: &Store) -> Result<i64> {
-    Ok(sqlx::query_scalar("SELECT coalesce(max(position), 0) FROM outbox")
+    Ok(sqlx::query_scalar("SELECT coalesce(max(position), 0) FROM change_log")
         .fetch_one(store.pool())
         .await?)
 }
@@ -152,7 +152,7 @@ impl Feed {
                         () = stop.cancelled() => return,
                         event = watcher.events.recv() => event,
                     };
-                    // None: this watcher fell behind and reads the rest from the outbox.
+                    // None: this watcher fell behind and reads the rest from the log.
                     let Some(event) = event else { break };
                     if Some(event.position) > last {
                         last = Some(event.position);
@@ -174,7 +174,7 @@ fn since(start: Start, event: &Event) -> bool {
 /// Refuses a position when an event after it has been pruned.
 async fn still_kept(store: &Store, position: i64) -> Result<()> {
     let (oldest, newest): (Option<i64>, Option<i64>) =
-        sqlx::query_as("SELECT (SELECT min(position) FROM outbox), (SELECT max(position) FROM outbox)")
+        sqlx::query_as("SELECT (SELECT min(position) FROM change_log), (SELECT max(position) FROM change_log)")
             .fetch_one(store.pool())
             .await?;
     if position > newest.unwrap_or(0) {
@@ -193,16 +193,19 @@ async fn still_kept(store: &Store, position: i64) -> Result<()> {
 }
 
 /// The position to read on from for events of this time or later. A row carries the time its transaction began, which may be earlier than
-/// the event's: a minute of rows is read and looked at for nothing.
+/// the event's, and positions follow commits: with transactions shorter than a minute, nothing that is wanted has a smaller position than
+/// the rows of the first minute. A minute of rows is read and looked at for nothing.
 async fn position_before(store: &Store, time: OffsetDateTime) -> Result<i64> {
-    let statement = "SELECT coalesce((SELECT min(position) - 1 FROM outbox WHERE created_at >= $1 - interval '1 minute'), (SELECT max(position) FROM outbox), 0)";
+    let statement = "WITH first AS (SELECT created_at AS at FROM change_log WHERE created_at >= $1 - interval '1 minute' ORDER BY created_at LIMIT 1), \
+           near AS MATERIALIZED (SELECT position FROM change_log, first WHERE created_at BETWEEN first.at AND first.at + interval '1 minute') \
+         SELECT coalesce((SELECT min(position) - 1 FROM near), (SELECT max(position) FROM change_log), 0)";
     Ok(sqlx::query_scalar(statement).bind(time).fetch_one(store.pool()).await?)
 }
 
 /// Events after a position, up to another one (included), as many as [`PAGE`].
 async fn page(store: &Store, after: i64, up_to: Option<i64>) -> Result<Vec<Event>> {
     let rows = sqlx::query(
-        "SELECT position, event FROM outbox WHERE position > $1 AND position <= $2 ORDER BY position LIMIT $3",
+        "SELECT position, event FROM change_log WHERE position > $1 AND position <= $2 ORDER BY position LIMIT $3",
     )
     .bind(after)
     .bind(up_to.unwrap_or(i64::MAX))
@@ -298,7 +301,7 @@ impl Shared {
     fn pass_on(&self, event: &Arc<Event>) {
         let mut state = self.state.lock();
         state.last = event.position;
-        // A watcher whose buffer is full loses its place: it ends what is there and reads on from the outbox.
+        // A watcher whose buffer is full loses its place: it ends what is there and reads on from the log.
         state
             .watchers
             .retain(|_, entry| !(entry.filter)(event) || entry.sender.try_send(event.clone()).is_ok());
@@ -332,7 +335,7 @@ impl Hub {
                         tracing::info!(
                             schema = store.schema(),
                             missed,
-                            "live events missed: reading them from the outbox"
+                            "live events missed: reading them from the log"
                         );
                         catch_up(&store, &own, None).await;
                     }

@@ -6,7 +6,7 @@ use proto::event::v1::Event;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{identity::Caller, timestamp};
+use crate::{Error, Result, identity::Caller, timestamp};
 
 /// An event in the making; [`crate::store::Tx::record`] adds who, when and in which request.
 #[derive(Clone, Debug)]
@@ -97,6 +97,24 @@ impl Change {
         self.event.traceparent = caller.traceparent.to_string();
         self.event.time = Some(timestamp(OffsetDateTime::now_utc()));
         self.event
+    }
+}
+
+/// An event as a row of the outbox, for the statement that writes it.
+pub struct OutboxRow<'a> {
+    pub id: Uuid,
+    pub event_type: &'a str,
+    pub event: Vec<u8>,
+}
+
+impl<'a> OutboxRow<'a> {
+    /// The row of a complete event. Fails for an id that is not one, which this code does not make.
+    pub fn of(event: &'a Event) -> Result<Self> {
+        Ok(Self {
+            id: Uuid::parse_str(&event.id).map_err(Error::internal)?,
+            event_type: &event.r#type,
+            event: event.encode_to_vec(),
+        })
     }
 }
 

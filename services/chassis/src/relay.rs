@@ -1,8 +1,9 @@
 //! The relay: takes committed events out of a service's outbox, in order, and publishes them.
 //!
 //! One process at a time relays a schema: it holds a session lock of PostgreSQL, on the connection that also does the work, so that a
-//! relay that lost its lock can write nothing more. An event gets its position, the next whole number, in a commit of its own before it
-//! is published: however often it is published, and whoever reads the outbox meanwhile, its position is the same.
+//! relay that lost its lock can write nothing more. An event is moved from the outbox to the change log, where its position is the next whole
+//! number, in a commit of its own before it is published: however often it is published, and whoever reads the log meanwhile, its position is
+//! the same.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,7 +14,6 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, Row, postgres::PgRow};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use crate::{Error, Result, bus::Bus, error::Kind, role::backoff, store::Store};
 
@@ -89,12 +89,16 @@ async fn lock(store: &Store, bus: &dyn Bus, connection: &mut PgConnection) -> Re
 }
 
 async fn relay(store: &Store, bus: &dyn Bus, connection: &mut PgConnection, failures: &mut u32) -> Result<()> {
+    // The outbox is a queue: read from its front by its index, whatever the planner knew when the table was empty.
+    within(sqlx::query("SET enable_seqscan = off").execute(&mut *connection)).await?;
     // What a relay before this one, or this one before an error, numbered and did not finish.
     loop {
         let rows = within(
-            sqlx::query("SELECT id, position, event, created_at FROM outbox WHERE position IS NOT NULL AND published_at IS NULL ORDER BY position LIMIT $1")
-                .bind(BATCH)
-                .fetch_all(&mut *connection),
+            sqlx::query(
+                "SELECT position, event, created_at FROM change_log WHERE position > (SELECT published FROM relay WHERE only_row) ORDER BY position LIMIT $1",
+            )
+            .bind(BATCH)
+            .fetch_all(&mut *connection),
         )
         .await?;
         if rows.is_empty() {
@@ -133,16 +137,18 @@ async fn relay(store: &Store, bus: &dyn Bus, connection: &mut PgConnection, fail
     }
 }
 
-/// Gives the next positions to committed events that have none. The newest row is never pruned, so that numbers go on from it; two relays
-/// at once would break the unique constraint and not the order.
+/// Moves committed events to the end of the change log. Its newest row is never pruned, so that numbers go on from it; two relays at once
+/// would break the primary key and not the order.
 async fn number(connection: &mut PgConnection) -> Result<Vec<PgRow>> {
     let mut rows = within(
         sqlx::query(
-            "UPDATE outbox SET position = (SELECT coalesce(max(position), 0) FROM outbox) + waiting.place \
-             FROM (SELECT id, row_number() OVER (ORDER BY sequence) AS place \
-                   FROM (SELECT id, sequence FROM outbox WHERE position IS NULL ORDER BY sequence LIMIT $1) oldest) waiting \
-             WHERE outbox.id = waiting.id \
-             RETURNING outbox.id, outbox.position, outbox.event, outbox.created_at",
+            "WITH taken AS ( \
+               DELETE FROM outbox WHERE sequence = ANY (ARRAY(SELECT sequence FROM outbox ORDER BY sequence LIMIT $1)) \
+               RETURNING sequence, id, event_type, event, created_at) \
+             INSERT INTO change_log (position, id, event_type, event, created_at) \
+             SELECT (SELECT coalesce(max(position), 0) FROM change_log) + row_number() OVER (ORDER BY sequence), id, event_type, event, created_at \
+             FROM taken \
+             RETURNING position, event, created_at",
         )
         .bind(BATCH)
         .fetch_all(connection),
@@ -160,7 +166,7 @@ async fn publish(store: &Store, bus: &dyn Bus, connection: &mut PgConnection, ro
             Ok(event) => events.push(event),
             // Cannot happen to what we wrote. The row stays to be looked at; it must not stop the others.
             Err(error) => {
-                tracing::error!(schema, id = %row.get::<Uuid, _>("id"), error = error.report(), "an outbox row is not an event");
+                tracing::error!(schema, position = row.get::<i64, _>("position"), error = error.report(), "a row of the change log is not an event");
             }
         }
     }
@@ -173,14 +179,14 @@ async fn publish(store: &Store, bus: &dyn Bus, connection: &mut PgConnection, ro
         metrics::gauge!("mc_outbox_oldest_seconds", "schema" => schema).set(age(&rows[0]));
         return Err(error);
     }
-    let ids: Vec<Uuid> = rows.iter().map(|row| row.get("id")).collect();
+    let last: i64 = rows[rows.len() - 1].get("position");
     within(
-        sqlx::query("UPDATE outbox SET published_at = now() WHERE id = ANY($1)")
-            .bind(&ids)
+        sqlx::query("UPDATE relay SET published = $1 WHERE only_row")
+            .bind(last)
             .execute(connection),
     )
     .await?;
-    metrics::counter!("mc_outbox_published_total", "schema" => schema).increment(ids.len() as u64);
+    metrics::counter!("mc_outbox_published_total", "schema" => schema).increment(rows.len() as u64);
     metrics::gauge!("mc_outbox_oldest_seconds", "schema" => schema).set(0.0);
     let lag = metrics::histogram!("mc_outbox_lag_seconds", "schema" => schema);
     for row in &rows {
@@ -189,7 +195,7 @@ async fn publish(store: &Store, bus: &dyn Bus, connection: &mut PgConnection, ro
     Ok(())
 }
 
-/// The event of an outbox row (`event`, `position`), as it is published.
+/// The event of a row of the change log (`event`, `position`), as it is published.
 pub(crate) fn stored(schema: &str, row: &PgRow) -> Result<Event> {
     let mut event = Event::decode(row.get::<&[u8], _>("event"))?;
     event.position = row.get("position");
@@ -199,11 +205,12 @@ pub(crate) fn stored(schema: &str, row: &PgRow) -> Result<Event> {
 
 /// Removes a step of old rows, from the oldest on and without holes: what is left can be resumed from. Answers whether there is more.
 async fn prune(connection: &mut PgConnection) -> Result<bool> {
-    let outbox = format!(
-        "DELETE FROM outbox WHERE position < (SELECT max(position) FROM outbox) AND position <= ( \
+    let log = format!(
+        "DELETE FROM change_log WHERE position < (SELECT max(position) FROM change_log) AND position <= ( \
            SELECT max(position) FROM ( \
-             SELECT position, bool_and(published_at IS NOT NULL AND created_at < now() - interval '{RETENTION}') OVER (ORDER BY position) AS old \
-             FROM (SELECT position, published_at, created_at FROM outbox WHERE position IS NOT NULL ORDER BY position LIMIT {PRUNE_STEP}) first \
+             SELECT position, bool_and(position <= (SELECT published FROM relay) AND created_at < now() - interval '{RETENTION}') \
+               OVER (ORDER BY position) AS old \
+             FROM (SELECT position, created_at FROM change_log ORDER BY position LIMIT {PRUNE_STEP}) first \
            ) prefix WHERE old)"
     );
     let inbox = format!(
@@ -215,7 +222,7 @@ async fn prune(connection: &mut PgConnection) -> Result<bool> {
            SELECT principal, key FROM idempotency WHERE created_at < now() - interval '24 hours' ORDER BY created_at LIMIT {PRUNE_STEP})"
     );
     let mut most = 0;
-    for statement in [outbox, inbox, keys] {
+    for statement in [log, inbox, keys] {
         most = most.max(
             within(sqlx::query(AssertSqlSafe(statement)).execute(&mut *connection))
                 .await?

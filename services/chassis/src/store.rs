@@ -6,23 +6,25 @@
 use std::{
     borrow::Cow,
     ops::{Deref, DerefMut},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
-use prost::Message;
 use proto::event::v1::Event;
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, PgPool, Postgres, Transaction,
     migrate::Migrator,
-    postgres::{PgConnectOptions, PgPoolOptions},
+    postgres::{PgArguments, PgConnectOptions, PgPoolOptions},
+    query::Query,
 };
 use tokio::sync::Notify;
 
-use crate::{Error, Result, idempotency::Claim, identity::Caller, outbox::Change};
+use crate::{
+    Error, Result,
+    idempotency::Claim,
+    identity::Caller,
+    outbox::{Change, OutboxRow},
+};
 
 /// Outbox, inbox and parked messages, the same in every schema.
 static COMMON: Migrator = sqlx::migrate!("./migrations");
@@ -66,7 +68,12 @@ impl Store {
         let options: PgConnectOptions = url.parse().map_err(|error: sqlx::Error| Error::internal(error))?;
         let options = options
             .application_name(schema.name)
-            .options([("search_path", schema.name), ("statement_timeout", STATEMENT_TIMEOUT)])
+            // Compiling a plan takes longer than any statement here runs.
+            .options([
+                ("search_path", schema.name),
+                ("statement_timeout", STATEMENT_TIMEOUT),
+                ("jit", "off"),
+            ])
             .log_statements(tracing::log::LevelFilter::Trace)
             .log_slow_statements(tracing::log::LevelFilter::Warn, Duration::from_secs(1));
         let role: Arc<str> = schema.role().into();
@@ -125,11 +132,31 @@ impl Store {
         Ok(Tx {
             inner: self.pool.begin().await?,
             poke: self.poke.clone(),
-            recorded: AtomicBool::new(false),
+            recorded: false,
             wake: Vec::new(),
             claim: Claim::current(self.schema),
             told: None,
         })
+    }
+
+    /// A change that is one statement, which also writes the outbox row of its event, is a transaction by itself: that saves the round trips of
+    /// beginning and committing one. What is carried out for an idempotency key is marked in the same transaction, so it does get one.
+    /// `refused` says what an error of the statement means.
+    pub async fn change_alone(
+        &self,
+        statement: Query<'_, Postgres, PgArguments>,
+        event: &Event,
+        refused: impl FnOnce(sqlx::Error) -> Error,
+    ) -> Result<()> {
+        if Claim::current(self.schema).is_some() {
+            let mut tx = self.begin().await?;
+            statement.execute(&mut *tx).await.map_err(refused)?;
+            tx.recorded(std::slice::from_ref(event));
+            return tx.commit().await;
+        }
+        statement.execute(&self.pool).await.map_err(refused)?;
+        self.poke.notify_one();
+        Ok(())
     }
 
     /// For reads that must agree with each other: all of them see what was there at the first. Nothing can be written.
@@ -151,7 +178,7 @@ impl Store {
 pub struct Tx {
     inner: Transaction<'static, Postgres>,
     poke: Arc<Notify>,
-    recorded: AtomicBool,
+    recorded: bool,
     wake: Vec<Arc<Notify>>,
     /// The idempotency key this is carried out for.
     claim: Option<Arc<Claim>>,
@@ -169,29 +196,26 @@ impl Tx {
 
     /// Writes events that are complete already, in their order, with one statement.
     pub async fn record_events(&mut self, events: &[Event]) -> Result<()> {
-        let id = |text: &str| uuid::Uuid::parse_str(text).ok();
+        let rows = events.iter().map(OutboxRow::of).collect::<Result<Vec<_>>>()?;
         sqlx::query(
-            "INSERT INTO outbox (id, event_type, organization_id, board_id, event) \
-             SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::bytea[])",
+            "INSERT INTO outbox (id, event_type, event) SELECT * FROM unnest($1::uuid[], $2::text[], $3::bytea[])",
         )
-        .bind(events.iter().map(|event| id(&event.id)).collect::<Vec<_>>())
-        .bind(events.iter().map(|event| event.r#type.clone()).collect::<Vec<_>>())
-        .bind(
-            events
-                .iter()
-                .map(|event| id(&event.organization_id))
-                .collect::<Vec<_>>(),
-        )
-        .bind(events.iter().map(|event| id(&event.board_id)).collect::<Vec<_>>())
-        .bind(events.iter().map(Message::encode_to_vec).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.id).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.event_type).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.event.as_slice()).collect::<Vec<_>>())
         .execute(&mut *self.inner)
         .await?;
-        self.recorded.store(true, Ordering::Relaxed);
+        self.recorded(events);
+        Ok(())
+    }
+
+    /// Says that a statement of this transaction has written the outbox rows of these events.
+    pub fn recorded(&mut self, events: &[Event]) {
+        self.recorded = true;
         if let Some(claim) = &self.claim {
             // What is recorded first is what was asked for; consequences follow.
             self.told = self.told.take().or_else(|| claim.told(events));
         }
-        Ok(())
     }
 
     /// Wakes a loop once this is committed: one that looks for rows this transaction writes.
@@ -211,7 +235,7 @@ impl Tx {
         for waiting in self.wake {
             waiting.notify_one();
         }
-        if self.recorded.into_inner() {
+        if self.recorded {
             self.poke.notify_one();
         }
         Ok(())

@@ -15,6 +15,9 @@ export interface PageDefinition {
   readonly routes: readonly {
     readonly path: string;
     readonly load: () => Promise<{ default: ComponentType }>;
+    /** The gRPC path, without the slash in front, of what `read` calls first, with the parameters of the path and nothing else: a visit that begins
+     *  there is answered while there is no code yet. Written right after `load`: the build reads it (`build/first.ts`). */
+    readonly ahead?: string;
     /** Reads what the page shows first, in code that is smaller than the page: a visit that begins there asks while the page is on its way. */
     readonly read?: (client: QueryClient, values: Record<string, string>) => Promise<unknown>;
   }[];

@@ -44,11 +44,10 @@ export async function preload(to: string): Promise<void> {
     .catch(() => undefined);
 }
 
-/** The first place of a visit: its code comes, and what it shows is asked for at once. */
-export function begin(to: string, client: QueryClient): Promise<void> {
+/** The first place of a visit: its code comes, and what it shows is asked for at once. Answers when both are there. */
+export async function begin(to: string, client: QueryClient): Promise<void> {
   const found = routeOf(to);
-  void found?.route.read?.(client, found.values).catch(() => undefined);
-  return preload(to);
+  await Promise.all([found?.route.read?.(client, found.values).catch(() => undefined), preload(to)]);
 }
 
 /** What runs beside every page. */

@@ -6,6 +6,7 @@ use chassis::{
     etag::IfMatch,
     identity::{optional_uuid, uuid_of},
     moment,
+    outbox::OutboxRow,
     store::violates,
 };
 use proto::board::v1::{CreateTaskRequest, DeleteTaskRequest, Task};
@@ -48,10 +49,16 @@ impl Service {
             approvals: None,
         };
 
+        // What a task without links and fields writes is one statement.
+        let alone = dependencies.is_empty() && tag_ids.is_empty() && !board.has_fields && given.is_empty();
+
         for _ in 0..ATTEMPTS {
-            let mut tx = self.store.begin().await?;
-            facts.blocked_by = links::check_dependencies(&mut tx, board.id, None, &dependencies).await?;
-            let tags = links::check_tags(&mut tx, board.organization, &tag_ids).await?;
+            let mut tx = if alone { None } else { Some(self.store.begin().await?) };
+            let mut tags = links::Tags::default();
+            if let Some(tx) = &mut tx {
+                facts.blocked_by = links::check_dependencies(tx, board.id, None, &dependencies).await?;
+                tags = links::check_tags(tx, board.organization, &tag_ids).await?;
+            }
             let state = match rules::begin(actor, board.gates, status, assignee, &facts) {
                 Ok(state) => state,
                 Err(Stop::Refused(refusal)) => return Err(refusal.into()),
@@ -87,16 +94,31 @@ impl Service {
                 custom: NO_VALUES.to_owned(),
             };
             row.apply(&state);
-            let values = if board.has_fields || !given.is_empty() {
-                let fields = fields::of_board_held(&mut tx, board.id).await?;
+            let values = if let Some(tx) = tx.as_mut().filter(|_| board.has_fields || !given.is_empty()) {
+                let fields = fields::of_board_held(tx, board.id).await?;
                 let values = fields::rules::settle(&fields, &given, None).map_err(Error::from)?;
                 row.custom = fields::shown(&fields, &values.iter().cloned().collect());
                 values
             } else {
                 Vec::new()
             };
-            sqlx::query!(
-                "INSERT INTO board.tasks (id, board_id, title, description, status, priority, due_at, assigned_agent_id, created_by_user_id, \
+            let task = row.message();
+            let created = if caller.is_lead() {
+                "Task created by lead"
+            } else {
+                "Task created"
+            };
+            let event = Change::new("task.created", board.organization)
+                .board(board.id)
+                .task(row.id)
+                .agent(caller.agent_id())
+                .message(format!("{created}: {}.", row.title))
+                .after(&task)
+                .into_event(caller);
+            let told = OutboxRow::of(&event)?;
+            let statement = sqlx::query!(
+                "WITH told AS (INSERT INTO board.outbox (id, event_type, event) VALUES ($16, $17, $18)) \
+                 INSERT INTO board.tasks (id, board_id, title, description, status, priority, due_at, assigned_agent_id, created_by_user_id, \
                    created_by_agent_id, in_progress_at, last_worker_id, created_at, updated_at, depends_on, tag_ids) \
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14, $15)",
                 row.id,
@@ -113,11 +135,24 @@ impl Service {
                 row.last_worker_id,
                 row.created_at,
                 &row.depends_on,
-                &row.tag_ids
-            )
-            .execute(&mut *tx)
-            .await
-            .map_err(|error| if violates(&error, "tasks_board_id_fkey") { boards::not_found() } else { error.into() })?;
+                &row.tag_ids,
+                told.id,
+                told.event_type,
+                told.event
+            );
+            let refused = |error: sqlx::Error| {
+                if violates(&error, "tasks_board_id_fkey") {
+                    boards::not_found()
+                } else {
+                    error.into()
+                }
+            };
+            let Some(mut tx) = tx else {
+                self.store.change_alone(statement, &event, refused).await?;
+                return Ok(task);
+            };
+            statement.execute(&mut *tx).await.map_err(refused)?;
+            tx.recorded(std::slice::from_ref(&event));
             if !row.depends_on.is_empty() {
                 links::replace_dependencies(&mut tx, row.id, &row.depends_on).await?;
             }
@@ -125,21 +160,6 @@ impl Service {
                 links::replace_tags(&mut tx, row.id, &row.tag_ids).await?;
             }
             fields::write(&mut tx, row.id, &values).await?;
-            let task = row.message();
-            let created = if caller.is_lead() {
-                "Task created by lead"
-            } else {
-                "Task created"
-            };
-            let change = Change::new("task.created", board.organization)
-                .board(board.id)
-                .task(row.id)
-                .agent(caller.agent_id());
-            tx.record(
-                caller,
-                change.message(format!("{created}: {}.", row.title)).after(&task),
-            )
-            .await?;
             tx.commit().await?;
             return Ok(task);
         }

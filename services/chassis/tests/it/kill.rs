@@ -99,7 +99,7 @@ async fn survives(kind: Kind, step: &str, left: (usize, usize)) {
     let effects = rig.effects("sink.tasks").await.len();
     let as_count = |n: usize| i64::try_from(n).expect("small");
     assert_eq!(
-        count("SELECT count(position) FROM source.outbox").await,
+        count("SELECT count(*) FROM source.change_log").await,
         as_count(left.0),
         "positions given before `{step}`"
     );
@@ -124,7 +124,7 @@ async fn survives(kind: Kind, step: &str, left: (usize, usize)) {
             assert!(within(PATIENCE, waiting).await, "every message was given back");
         }
         "publish" => assert!(
-            count("SELECT count(*) FROM source.outbox WHERE published_at IS NOT NULL").await == 0,
+            count("SELECT published FROM source.relay").await == 0,
             "nothing was marked"
         ),
         _ => assert_eq!(effects, 0, "nothing had taken effect"),

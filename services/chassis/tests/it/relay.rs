@@ -187,7 +187,7 @@ async fn of_two_relays_one_works_and_the_other_takes_over(kind: Kind) {
     rig.record(&tasks(30..40)).await;
     rig.wait_until_published().await;
     rig.wait_for_effects("sink.tasks", &labels(0..40)).await;
-    let positions: Vec<i64> = sqlx::query_scalar("SELECT position FROM source.outbox ORDER BY sequence")
+    let positions: Vec<i64> = sqlx::query_scalar("SELECT position FROM source.change_log ORDER BY position")
         .fetch_all(rig.source.pool())
         .await
         .expect("the outbox is read");

@@ -202,7 +202,7 @@ impl Rig {
     /// Waits until nothing is left to publish.
     pub async fn wait_until_published(&self) {
         let done = within(PATIENCE, async || {
-            let waiting: i64 = sqlx::query_scalar("SELECT count(*) FROM source.outbox WHERE published_at IS NULL")
+            let waiting: i64 = sqlx::query_scalar("SELECT count(*) FROM source.recorded WHERE position IS NULL OR position > (SELECT published FROM source.relay)")
                 .fetch_one(self.source.pool())
                 .await
                 .expect("the outbox is read");

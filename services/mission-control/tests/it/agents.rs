@@ -100,7 +100,7 @@ impl Scene {
 
     pub async fn events(&self, kind: &str) -> Vec<String> {
         self.sql(&format!(
-            "SELECT id::text FROM agent.outbox WHERE event_type = '{kind}' ORDER BY sequence"
+            "SELECT id::text FROM agent.recorded WHERE event_type = '{kind}' ORDER BY position, id"
         ))
         .await
         .iter()
@@ -242,7 +242,7 @@ async fn an_agent_is_provisioned_step_by_step_and_online_when_it_calls() {
     // The token is nowhere but in the files and, sealed, in the row.
     let leaks = scene
         .sql(&format!(
-            "SELECT 1 FROM agent.outbox WHERE position(convert_to('{}', 'UTF8') IN event) > 0",
+            "SELECT 1 FROM agent.recorded WHERE position(convert_to('{}', 'UTF8') IN event) > 0",
             scene.team.token
         ))
         .await;
@@ -662,7 +662,7 @@ async fn a_gateway_that_is_away_is_named_and_caught_up_with() {
     })
     .await;
     let sentences = scene
-        .sql("SELECT encode(event, 'escape') FROM agent.outbox WHERE event_type = 'agent.update.failed'")
+        .sql("SELECT encode(event, 'escape') FROM agent.recorded WHERE event_type = 'agent.update.failed'")
         .await;
     assert!(
         (1..=2).contains(&sentences.len()),

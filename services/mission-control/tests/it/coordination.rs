@@ -165,7 +165,7 @@ async fn leads_nudge_their_agents_and_change_their_souls() {
     })
     .await;
     let sentences = scene
-        .sql("SELECT encode(event, 'escape') FROM agent.outbox WHERE event_type = 'agent.soul.updated'")
+        .sql("SELECT encode(event, 'escape') FROM agent.recorded WHERE event_type = 'agent.soul.updated'")
         .await;
     let sentence: String = sqlx::Row::get(&sentences[0], 0);
     assert!(

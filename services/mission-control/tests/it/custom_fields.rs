@@ -645,7 +645,7 @@ async fn nothing_is_left_of_an_organization() {
     let mut connection = sqlx::PgConnection::connect(&office.mc.database.url).await.unwrap();
     let tables: Vec<String> = sqlx::query_scalar(
         "SELECT tablename::text FROM pg_tables WHERE schemaname = 'board' \
-           AND tablename NOT IN ('outbox', 'inbox', 'parked', 'idempotency') AND tablename NOT LIKE '%migrations%' ORDER BY 1",
+           AND tablename NOT IN ('outbox', 'change_log', 'relay', 'inbox', 'parked', 'idempotency') AND tablename NOT LIKE '%migrations%' ORDER BY 1",
     )
     .fetch_all(&mut connection)
     .await

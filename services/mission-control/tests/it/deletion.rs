@@ -71,7 +71,7 @@ async fn left(url: &str, organization: &str) -> Vec<String> {
          JOIN information_schema.tables t USING (table_schema, table_name) \
          WHERE c.column_name = 'organization_id' AND t.table_type = 'BASE TABLE' \
            AND c.table_schema IN ('org', 'board', 'agent', 'approval', 'activity', 'gateway') \
-           AND c.table_name NOT IN ('outbox', 'inbox', 'parked') AND NOT (c.table_schema = 'activity' AND c.table_name IN ('events', 'heads', 'tallies'))",
+           AND c.table_name NOT IN ('inbox', 'parked') AND NOT (c.table_schema = 'activity' AND c.table_name IN ('events', 'heads', 'tallies'))",
     )
     .fetch_all(&mut connection)
     .await

@@ -120,7 +120,7 @@ async fn a_key_does_what_its_scope_says_and_is_shown_once() {
     person.delete(&format!("{MINE}/{}", id(&reading))).await.detail(404);
     ends(&reader).await;
 
-    let stored: Vec<Vec<u8>> = sqlx::query_scalar("SELECT event FROM org.outbox")
+    let stored: Vec<Vec<u8>> = sqlx::query_scalar("SELECT event FROM org.recorded")
         .fetch_all(&mut PgConnection::connect(&mc.database.url).await.expect("the database"))
         .await
         .expect("the outbox");

@@ -129,7 +129,7 @@ async fn events(mc: &Harness) -> Vec<String> {
     let mut connection = PgConnection::connect(&mc.database.url)
         .await
         .expect("the database answers");
-    sqlx::query_scalar("SELECT event_type FROM org.outbox ORDER BY sequence")
+    sqlx::query_scalar("SELECT event_type FROM org.recorded ORDER BY position, id")
         .fetch_all(&mut connection)
         .await
         .expect("the outbox")
@@ -475,7 +475,7 @@ async fn an_invite_works_once_for_its_address_until_it_expires() {
         let mut connection = PgConnection::connect(&mc.database.url)
             .await
             .expect("the database answers");
-        sqlx::query_scalar("SELECT event FROM org.outbox")
+        sqlx::query_scalar("SELECT event FROM org.recorded")
             .fetch_all(&mut connection)
             .await
             .expect("the outbox")

@@ -7,6 +7,7 @@ export default definePage({
     {
       path: "/boards/:boardId/*?",
       load: () => import("./board"),
+      ahead: "missioncontrol.board.v1.SnapshotService/GetBoardSnapshot",
       read: async (client, { boardId = "" }) => client.prefetchQuery((await import("./data")).boardQuery(boardId)),
     },
   ],

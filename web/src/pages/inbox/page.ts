@@ -8,7 +8,7 @@ import { texts } from "@/texts/catalogue";
 const t = texts("places", places);
 
 export default definePage({
-  routes: [{ path: "/", load: () => import("./inbox"), read: async (client) => client.prefetchQuery((await import("./queries")).inboxQuery) }],
+  routes: [{ path: "/", load: () => import("./inbox"), ahead: "missioncontrol.activity.v1.InboxService/GetInbox", read: async (client) => client.prefetchQuery((await import("./queries")).inboxQuery) }],
   nav: [{ section: "work", order: 10, label: () => t.inbox, icon: Inbox, to: "/", key: "i", badge: inboxWaiting }],
   background: () => import("./background"),
   live: [
