@@ -4,7 +4,10 @@ interface Context {
   getModuleInfo: (id: string) => { importedIds: readonly string[] } | null;
 }
 
-/** What pages share of icons, library and components is one file, and what the board reads is another; what every visit loads stays where it is. */
+/**
+ * Three files besides those of single pages: what every visit loads, what pages share of icons, library and components, and what the board reads.
+ * A browser gives an origin six connections, and a board is there when the last of its files is.
+ */
 export function groups(source: string): { name: (id: string, context: Context) => string | null; minShareCount: number }[] {
   let initial: Set<string> | undefined;
   const reach = (context: Context): Set<string> => {
@@ -17,11 +20,15 @@ export function groups(source: string): { name: (id: string, context: Context) =
     }
     return found;
   };
-  const name = (id: string, context: Context): string | null => {
-    initial ??= reach(context);
-    if (initial.has(id)) return null;
+  const isInitial = (id: string, context: Context): boolean => (initial ??= reach(context)).has(id);
+  const shell = (id: string, context: Context): string | null => (isInitial(id, context) ? "shell" : null);
+  const shared = (id: string, context: Context): string | null => {
+    if (isInitial(id, context)) return null;
     if (/\/src\/gen\/missioncontrol\/(?:board|agent|approval)\//.test(id)) return "contract";
     return /\/node_modules\/lucide-react\/|\/src\/(?:lib|ui)\//.test(id) ? "common" : null;
   };
-  return [{ name, minShareCount: 2 }];
+  return [
+    { name: shell, minShareCount: 1 },
+    { name: shared, minShareCount: 2 },
+  ];
 }

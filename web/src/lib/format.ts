@@ -84,6 +84,8 @@ export function time(at: Timestamp | Date | string): string {
 
 /** A grouped number. */
 export function number(value: number | bigint, options?: Intl.NumberFormatOptions): string {
+  // Counts on a page that has just begun: English writes them as they are, and making a formatter takes as long as drawing many of them.
+  if (!options && value >= 0 && value < 1000 && Number.isInteger(Number(value)) && /^en\b/.test(locale())) return String(value);
   return kept(`number ${locale()} ${options ? JSON.stringify(options) : ""}`, () => new Intl.NumberFormat(locale(), options)).format(value);
 }
 

@@ -7,7 +7,7 @@ import { startHotkeys, useHotkeys } from "@/lib/hotkeys";
 import { later } from "@/lib/later";
 import { addLiveRules, startLive } from "@/lib/live";
 import { timeZone } from "@/lib/format";
-import { meQuery, organizationsQuery } from "@/lib/me";
+import { meQuery, membershipQuery, organizationsQuery } from "@/lib/me";
 import { session } from "@/lib/session";
 import { Store, useStore } from "@/lib/store";
 import { sidebarClosed, toggleSidebar } from "@/lib/theme";
@@ -24,7 +24,7 @@ import { Drawer, Sidebar, Topbar } from "./sidebar";
 
 const t = texts("shell", shell);
 
-/** How long the shell waits for the page's code, in milliseconds. */
+/** How long the shell waits for the page's code and what it shows, in milliseconds. */
 const TOGETHER = 120;
 /** What is not seen at first begins so much later. */
 const AFTERWARDS = 500;
@@ -76,11 +76,9 @@ export function start(root: HTMLElement): void {
     });
     return;
   }
-  // What the page shows is asked for first; shell and page are drawn together when the page's code is as quick as the shell's.
-  const ready = begin(location.pathname, client);
-  void client.prefetchQuery(meQuery);
-  void client.prefetchQuery(organizationsQuery);
-  void Promise.race([ready, pause(TOGETHER)]).then(render);
+  // What the page shows is asked for first; shell and page are drawn together, once, when all of it is quick.
+  const ready = [begin(location.pathname, client), ...[meQuery, organizationsQuery, membershipQuery].map((query) => client.prefetchQuery(query as typeof meQuery))];
+  void Promise.race([Promise.all(ready), pause(TOGETHER)]).then(render);
   // The stream begins with the changes of the last seconds, so that nothing is lost.
   void pause(AFTERWARDS).then(() => startLive(client));
 }

@@ -1,6 +1,6 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { ChevronsLeft, ChevronsRight, Plus } from "lucide-react";
-import { type KeyboardEvent, memo, type MouseEvent, useCallback, useEffect, useRef, useState } from "react";
+import { type KeyboardEvent, memo, type MouseEvent, startTransition, useCallback, useEffect, useRef, useState } from "react";
 import { TaskStatus } from "@/gen/missioncontrol/board/v1/board_pb";
 import type { TaskCard } from "@/gen/missioncontrol/board/v1/snapshot_pb";
 import { number } from "@/lib/format";
@@ -16,6 +16,8 @@ import { STATUS_WORDS } from "./filters";
 import { StatusIcon } from "./marks";
 
 const t = texts("board", board);
+/** Cards drawn beyond what is seen: few at first, so that the board is there sooner, and more for scrolling, after so many milliseconds. */
+const [BEYOND_AT_FIRST, BEYOND, SETTLED] = [2, 6, 1000];
 /** Beyond this many the finished ones begin folded. */
 const MANY_DONE = 200;
 
@@ -194,6 +196,11 @@ const ColumnView = memo(function ColumnView({
   const word = STATUS_WORDS[status];
   const name = t.status[word];
   const scroller = useRef<HTMLDivElement>(null);
+  const [beyond, setBeyond] = useState(BEYOND_AT_FIRST);
+  useEffect(() => {
+    const timer = setTimeout(() => startTransition(() => setBeyond(BEYOND)), SETTLED);
+    return () => clearTimeout(timer);
+  }, []);
   const rows = useVirtualizer({
     count: folded ? 0 : tasks.length,
     getScrollElement: () => scroller.current,
@@ -204,7 +211,7 @@ const ColumnView = memo(function ColumnView({
     gap: 8,
     paddingStart: 4,
     paddingEnd: 12,
-    overscan: 6,
+    overscan: beyond,
   });
   useEffect(() => {
     const element = root.current;
