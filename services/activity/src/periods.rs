@@ -202,12 +202,7 @@ mod tests {
                 assert_eq!(edges[0].from, window.before, "{range:?}");
                 assert!(edges.is_sorted_by_key(|edge| edge.from), "{range:?}");
                 // As PostgreSQL looks: the last edge that is not after the moment.
-                let bucket = |at: OffsetDateTime| {
-                    edges
-                        .iter()
-                        .rfind(|edge| edge.from <= at)
-                        .map(Edge::bucket)
-                };
+                let bucket = |at: OffsetDateTime| edges.iter().rfind(|edge| edge.from <= at).map(Edge::bucket);
                 let mut at = window.before;
                 while at <= window.end {
                     assert_eq!(bucket(at), Some((at >= window.start, floor(at, window.bucket))), "{at}");

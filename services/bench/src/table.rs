@@ -10,8 +10,8 @@ pub struct Table {
 }
 
 impl Table {
-    /// A row of requests, with the original's figures where they are known.
-    pub fn row(&mut self, name: &str, measured: &Measured, original_rate: Option<f64>, original_p99: Option<f64>) {
+    /// A row of requests, with the original's rate and its p99 in milliseconds where they are known.
+    pub fn row(&mut self, name: &str, measured: &Measured, original: Option<(f64, f64)>) {
         let ratio = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.0} x"));
         self.rows.push([
             name.to_owned(),
@@ -19,8 +19,8 @@ impl Table {
             format!("{:.2}", measured.p50),
             format!("{:.2}", measured.p99),
             format!("{:.0}", measured.cpu),
-            ratio(original_rate.map(|rate| measured.rate / rate)),
-            ratio(original_p99.map(|p99| p99 / measured.p99)),
+            ratio(original.map(|(rate, _)| measured.rate / rate)),
+            ratio(original.map(|(_, p99)| p99 / measured.p99)),
         ]);
         eprintln!("{name}: {:.0} /s, p99 {:.2} ms", measured.rate, measured.p99);
     }

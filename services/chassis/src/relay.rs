@@ -166,7 +166,12 @@ async fn publish(store: &Store, bus: &dyn Bus, connection: &mut PgConnection, ro
             Ok(event) => events.push(event),
             // Cannot happen to what we wrote. The row stays to be looked at; it must not stop the others.
             Err(error) => {
-                tracing::error!(schema, position = row.get::<i64, _>("position"), error = error.report(), "a row of the change log is not an event");
+                tracing::error!(
+                    schema,
+                    position = row.get::<i64, _>("position"),
+                    error = error.report(),
+                    "a row of the change log is not an event"
+                );
             }
         }
     }

@@ -222,7 +222,8 @@ pub async fn with_links(connection: &mut PgConnection, mut rows: Vec<TaskRow>) -
          SELECT 1, k.id, NULL, k.name, k.slug, k.color FROM board.tags k WHERE k.id = ANY($2) \
          UNION ALL \
          SELECT 2, v.custom_field_id, v.task_id, v.value::text, NULL, NULL \
-         FROM board.task_custom_field_values v WHERE v.task_id = ANY($3) \
+         FROM board.task_custom_field_values v \
+         WHERE v.task_id = ANY($3) AND EXISTS (SELECT FROM board.board_custom_fields WHERE board_id = ANY($4)) \
          UNION ALL \
          SELECT 3, f.id, b.board_id, f.field_key, f.default_value::text, NULL \
          FROM board.board_custom_fields b JOIN board.custom_fields f ON f.id = b.custom_field_id WHERE b.board_id = ANY($4)",

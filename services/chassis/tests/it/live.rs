@@ -114,16 +114,16 @@ async fn since_is_a_time(kind: Kind) {
         event.time = Some(chassis::timestamp(start + Duration::from_secs(60) * n));
     }
     rig.record(&events).await;
+    rig.wait_until_published().await;
     // The log knows when it was written; the tests cannot wait for minutes.
     for (n, event) in (0..).zip(&events) {
-        sqlx::query("UPDATE source.outbox SET created_at = $2 WHERE id = $1::uuid")
+        sqlx::query("UPDATE source.change_log SET created_at = $2 WHERE id = $1::uuid")
             .bind(&event.id)
             .bind(start + Duration::from_secs(60) * n)
             .execute(rig.source.pool())
             .await
             .expect("the time is set");
     }
-    rig.wait_until_published().await;
     let mut stream = Box::pin(feed.watch(Start::Since(start + Duration::from_secs(150)), |_| true));
     assert_eq!(take(&mut stream, 3).await, labels(3..6));
     let mut now = Box::pin(feed.watch(Start::Now, |_| true));
@@ -193,15 +193,15 @@ async fn an_old_token_is_refused(kind: Kind) {
     let feed = feed(&rig);
     rig.record(&tasks(0..10)).await;
     rig.wait_until_published().await;
-    sqlx::query("UPDATE source.outbox SET created_at = now() - interval '8 days' WHERE position <= 4 OR position = 7")
+    sqlx::query("UPDATE source.change_log SET created_at = now() - interval '8 days' WHERE position <= 4 OR position = 7")
         .execute(rig.source.pool())
         .await
         .expect("they age");
     prune_all(&rig.source).await.expect("old rows go");
-    let left: Vec<i64> = sqlx::query_scalar("SELECT position FROM source.outbox ORDER BY position")
+    let left: Vec<i64> = sqlx::query_scalar("SELECT position FROM source.change_log ORDER BY position")
         .fetch_all(rig.source.pool())
         .await
-        .expect("the outbox is read");
+        .expect("the log is read");
     assert_eq!(left, [5, 6, 7, 8, 9, 10], "what is left has no holes");
     let error = Box::pin(feed.watch(Start::After(3), |_| true))
         .next()
@@ -212,7 +212,7 @@ async fn an_old_token_is_refused(kind: Kind) {
     let mut stream = Box::pin(feed.watch(Start::After(4), |_| true));
     assert_eq!(take(&mut stream, 6).await, labels(4..10));
     // However old, the newest row stays, so that positions go on.
-    sqlx::query("UPDATE source.outbox SET created_at = now() - interval '8 days'")
+    sqlx::query("UPDATE source.change_log SET created_at = now() - interval '8 days'")
         .execute(rig.source.pool())
         .await
         .expect("they age");

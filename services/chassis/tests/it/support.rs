@@ -172,6 +172,16 @@ impl Rig {
         self.tasks.spawn(self.bus.consume(consumer, self.stop.clone()));
     }
 
+    /// Publishes as the relay does: again while the broker is not ready to take it, as with a queue that was just declared.
+    pub async fn publish(&self, events: &[Event]) {
+        let done = within(PATIENCE, async || match self.bus.publish(events).await {
+            Ok(()) => true,
+            Err(error) if error.is_transient() => false,
+            Err(error) => panic!("it is not published: {}", error.report()),
+        });
+        assert!(done.await, "it is published");
+    }
+
     /// Events committed by the source, in one transaction.
     pub async fn record(&self, events: &[Event]) {
         record(&self.source, events).await;
