@@ -52,7 +52,10 @@ export function Chat({
   const [shown, setShown] = useState(SHOWN);
   const [busy, setBusy] = useState(false);
   const last = messages.at(-1)?.id;
-  useEffect(() => end.current?.scrollIntoView({ block: "end" }), [last]);
+  useEffect(() => {
+    // Scrolling answers a promise in newer browsers, which is no clean-up.
+    void end.current?.scrollIntoView({ block: "end" });
+  }, [last]);
   const more = async () => {
     if (messages.length <= shown && older) {
       setBusy(true);

@@ -57,11 +57,15 @@ export function Picker({
   const box = useRef<HTMLDivElement>(null);
   const closedAt = useRef(0);
   const close = useCallback(() => {
-    closedAt.current = Date.now();
     setOpen(false);
     setQuery("");
   }, []);
-  useFloat(trigger, box, open, close, align);
+  // A click on the button closes the list before the button hears of it: that click does not open it again.
+  const dismissed = useCallback(() => {
+    closedAt.current = Date.now();
+    close();
+  }, [close]);
+  useFloat(trigger, box, open, dismissed, align);
 
   const found = useMemo(() => {
     const words = query.trim().toLowerCase().split(/\s+/);
