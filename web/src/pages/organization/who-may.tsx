@@ -131,6 +131,9 @@ export default function WhoMay() {
 
 function Verdicts({ label, acts, boardId, memberId }: { label: string; acts: readonly (readonly [Act, string])[]; boardId?: string; memberId?: string }) {
   const answers = useQueries({ queries: acts.map(([, method]) => accessQuery({ method, boardId, memberId })) });
+  // Neighbours with the same reason share its words.
+  const reasons = answers.map(({ data }, index) => (data ? [data.allowed, data.rule, data.missing, data.grantedBy].join("|") : `${index}`));
+  const spans = reasons.map((reason, index) => (reason === reasons[index - 1] ? 0 : [...reasons.slice(index), ""].findIndex((other) => other !== reason)));
   return (
     <Table label={label} head={[t.act, t.answer, t.because]}>
       {acts.map(([act], index) => {
@@ -139,7 +142,11 @@ function Verdicts({ label, acts, boardId, memberId }: { label: string; acts: rea
           <tr key={act}>
             <td className="font-medium sm:whitespace-nowrap">{t.acts[act]}</td>
             <td>{answer?.data ? <Answer allowed={answer.data.allowed} /> : answer?.error ? "–" : <span className="skeleton block h-5 w-10" role="status" aria-label={t.asking} />}</td>
-            <td className="text-xs text-muted">{answer?.data ? <Because verdict={answer.data} /> : answer?.error ? say(answer.error) : ""}</td>
+            {spans[index] !== 0 && (
+              <td rowSpan={spans[index]} className="align-top text-xs text-muted">
+                {answer?.data ? <Because verdict={answer.data} /> : answer?.error ? say(answer.error) : ""}
+              </td>
+            )}
           </tr>
         );
       })}
