@@ -1,5 +1,8 @@
 -- Events used to be numbered and marked in the outbox, which wrote each of them three times with all its indexes. Now the outbox holds only
 -- what waits: the relay moves it, in one statement, to the change log, where nothing is changed any more. How far it is published is one row.
+-- What is numbered while this runs must not be missed.
+LOCK TABLE outbox IN ACCESS EXCLUSIVE MODE;
+
 CREATE TABLE change_log (
     -- 1, 2, 3, ... in commit order as seen by the relay, so that a reader knows whether it has missed one.
     position bigint PRIMARY KEY,
@@ -21,12 +24,12 @@ INSERT INTO change_log SELECT position, id, event_type, event, created_at FROM o
 INSERT INTO relay (published) SELECT coalesce((SELECT min(position) - 1 FROM outbox WHERE published_at IS NULL), (SELECT max(position) FROM outbox), 0);
 DELETE FROM outbox WHERE position IS NOT NULL;
 
+-- The version before goes on writing events while it is replaced, and so keeps the columns that it fills; its relay stops at those that are
+-- gone, since two ways of numbering must not meet.
 DROP INDEX outbox_unrelayed, outbox_unpublished, outbox_board, outbox_created;
 ALTER TABLE outbox
     DROP CONSTRAINT outbox_pkey,
     DROP COLUMN position,
-    DROP COLUMN organization_id,
-    DROP COLUMN board_id,
     DROP COLUMN published_at,
     ADD PRIMARY KEY (sequence);
 -- Rows come and go: their places are to be used again soon.
