@@ -24,7 +24,8 @@ export default async function denied({ open, look, me }) {
   await lookBoth(look, page, "why");
   await why.getByRole("button", { name: "Everything you may do" }).click();
   const all = page.getByRole("region", { name: "In the organization" });
-  await all.getByRole("row", { name: /Connect gateways No Missing/ }).waitFor();
+  await all.getByRole("row", { name: /Connect gateways No/ }).waitFor();
+  await all.getByText(/Missing: the role admin or owner/).first().waitFor();
   expect(await page.getByLabel("Who", { exact: true }).isDisabled(), "members ask about themselves only");
   await page.getByLabel("On which board").selectOption({ label: "Customer support" });
   await page.getByRole("region", { name: "Customer support" }).getByRole("row", { name: /See the board/ }).getByText(/Yes|No/).first().waitFor();

@@ -15,7 +15,8 @@ export default async function organization({ open, look, shot, check, me, url })
   await page.getByRole("button", { name: "Actions for Nightly import" }).click();
   await page.getByRole("menuitem", { name: "What they may do, and why" }).click();
   const may = page.getByRole("region", { name: "In the organization" });
-  await may.getByRole("row", { name: /Invite people No Missing: the role admin or owner/ }).waitFor();
+  await may.getByRole("row", { name: /Invite people No/ }).waitFor();
+  await may.getByText(/Missing: the role admin or owner/).first().waitFor();
   await page.getByLabel("On which board").selectOption({ label: "Apollo launch" });
   await page.getByRole("region", { name: "Apollo launch" }).getByRole("row", { name: /Make tasks/ }).getByText(/^(Yes|No)$/).waitFor();
   await page.getByText("Who reaches Apollo launch").waitFor();

@@ -193,10 +193,12 @@ async fn an_old_token_is_refused(kind: Kind) {
     let feed = feed(&rig);
     rig.record(&tasks(0..10)).await;
     rig.wait_until_published().await;
-    sqlx::query("UPDATE source.change_log SET created_at = now() - interval '8 days' WHERE position <= 4 OR position = 7")
-        .execute(rig.source.pool())
-        .await
-        .expect("they age");
+    sqlx::query(
+        "UPDATE source.change_log SET created_at = now() - interval '8 days' WHERE position <= 4 OR position = 7",
+    )
+    .execute(rig.source.pool())
+    .await
+    .expect("they age");
     prune_all(&rig.source).await.expect("old rows go");
     let left: Vec<i64> = sqlx::query_scalar("SELECT position FROM source.change_log ORDER BY position")
         .fetch_all(rig.source.pool())

@@ -9,3 +9,4 @@ mod kill;
 mod live;
 mod relay;
 mod support;
+mod upgrade;

@@ -34,6 +34,8 @@ export function refusal(error: unknown, data: BoardData | undefined): string {
 export class TaskActions {
   /** My moves, for taking them back. */
   readonly #moves: { taskId: string; from: TaskStatus; assignedAgentId: string | undefined }[] = [];
+  /** Moves that the server has not answered yet. */
+  readonly #going = new Set<Promise<boolean>>();
 
   constructor(
     readonly boardId: string,
@@ -92,13 +94,17 @@ export class TaskActions {
     const task = this.data?.tasks.get(taskId);
     if (!task || task.status === status) return true;
     const before = { taskId, from: task.status, assignedAgentId: task.assignedAgentId };
-    const moved = await this.tryUpdate(taskId, { status }, { status }, t.notMoved(task.title, t.status[STATUS_WORDS[status] as keyof typeof t.status]));
+    const going = this.tryUpdate(taskId, { status }, { status }, t.notMoved(task.title, t.status[STATUS_WORDS[status] as keyof typeof t.status]));
+    this.#going.add(going);
+    const moved = await going;
+    this.#going.delete(going);
     if (moved && !undo) this.#moves.push(before);
     return moved;
   }
 
-  /** Takes my last move back. */
+  /** Takes my last move back, also one that is still on its way. */
   async undo(): Promise<void> {
+    await Promise.all(this.#going);
     const last = this.#moves.pop();
     if (!last) {
       toast({ title: t.nothingToUndo });
