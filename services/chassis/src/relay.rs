@@ -213,7 +213,7 @@ async fn prune(connection: &mut PgConnection) -> Result<bool> {
     let log = format!(
         "DELETE FROM change_log WHERE position < (SELECT max(position) FROM change_log) AND position <= ( \
            SELECT max(position) FROM ( \
-             SELECT position, bool_and(position <= (SELECT published FROM relay) AND created_at < now() - interval '{RETENTION}') \
+             SELECT position, bool_and(position <= (SELECT published FROM relay WHERE only_row) AND created_at < now() - interval '{RETENTION}') \
                OVER (ORDER BY position) AS old \
              FROM (SELECT position, created_at FROM change_log ORDER BY position LIMIT {PRUNE_STEP}) first \
            ) prefix WHERE old)"

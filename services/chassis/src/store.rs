@@ -130,7 +130,7 @@ impl Store {
     /// Begins a transaction.
     pub async fn begin(&self) -> Result<Tx> {
         Ok(Tx {
-            inner: self.pool.begin().await?,
+            inner: self.begun("BEGIN").await?,
             poke: self.poke.clone(),
             recorded: false,
             wake: Vec::new(),
@@ -161,10 +161,16 @@ impl Store {
 
     /// For reads that must agree with each other: all of them see what was there at the first. Nothing can be written.
     pub async fn snapshot(&self) -> Result<Transaction<'static, Postgres>> {
-        Ok(self
-            .pool
-            .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            .await?)
+        self.begun("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await
+    }
+
+    /// Begins in a task of its own. Callers go away at any moment, and a future that is dropped while `BEGIN` is on its way leaves a connection in
+    /// the pool that stands in a transaction nobody knows of (sqlx 0.9.0, <https://github.com/transact-rs/sqlx/issues/4393>): what others write on
+    /// it is never committed. The task comes to its end, and what it began is rolled back when nobody waits for it any more.
+    async fn begun(&self, statement: &'static str) -> Result<Transaction<'static, Postgres>> {
+        let pool = self.pool.clone();
+        let begun = tokio::spawn(async move { pool.begin_with(statement).await });
+        Ok(begun.await.map_err(Error::internal)??)
     }
 
     /// Whether the database answers.

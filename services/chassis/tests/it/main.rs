@@ -8,5 +8,6 @@ mod bus;
 mod kill;
 mod live;
 mod relay;
+mod store;
 mod support;
 mod upgrade;

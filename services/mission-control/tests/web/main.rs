@@ -83,6 +83,12 @@ async fn script(name: &str, mc: &Harness, gateway: &Arc<FakeGateway>) -> Command
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
+    // What the server had to say stands beside the journey that failed.
+    tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::WARN)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
     if !arguments.list
         && let Ok(address) = std::env::var("WEB_HOLD")
     {
