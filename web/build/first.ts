@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Plugin } from "vite";
+import { DEADLINE } from "../src/lib/deadline.ts";
 
 interface Chunk {
   readonly type: string;
@@ -62,6 +63,8 @@ function call(method: string, path: string, { messages, inputs }: ReturnType<typ
     if (!field) throw new Error(`${path}: the request of ${method} has no string ${name}`);
     return field.number;
   });
+  // The length of the message is one byte of its frame.
+  if (numbers.length > 2) throw new Error(`${path}: too many parameters for a first call`);
   return [`/${method}`, numbers];
 }
 
@@ -69,7 +72,7 @@ function call(method: string, path: string, { messages, inputs }: ReturnType<typ
  * What runs in the browser; `places` are patterns of paths with numbers of `files` and the first call, the first of them the sign-in's. The call is
  * a request of gRPC-web (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-WEB.md>): a frame of five bytes and the message, short strings.
  */
-const LOADER = `(function (files, places) {
+const LOADER = `(function (files, places, deadline) {
   var signedIn = null;
   try {
     signedIn = localStorage.getItem("mc.token");
@@ -88,9 +91,11 @@ const LOADER = `(function (files, places) {
     if (place[2] && values.every((value) => /^[\\w-]{1,99}$/.test(value))) {
       var message = values.flatMap((value, at) => [place[2][1][at] * 8 + 2, value.length, ...new TextEncoder().encode(value)]);
       var body = new Uint8Array([0, 0, 0, 0, message.length, ...message]);
-      var headers = { authorization: "Bearer " + signedIn, "content-type": "application/grpc-web+proto", "x-grpc-web": "1", "grpc-timeout": "30000m" };
-      window.ahead = { path: place[2][0], body: body, answer: fetch(place[2][0], { method: "POST", redirect: "error", headers: headers, body: body }) };
-      window.ahead.answer.catch(() => undefined);
+      var authorization = "Bearer " + signedIn;
+      var headers = { authorization: authorization, "content-type": "application/grpc-web+proto", "x-grpc-web": "1", "grpc-timeout": deadline + "m" };
+      var answer = fetch(place[2][0], { method: "POST", redirect: "error", headers: headers, body: body, signal: AbortSignal.timeout(deadline) });
+      window.ahead = { path: place[2][0], authorization: authorization, body: body, answer: answer };
+      answer.catch(() => undefined);
     }
     break;
   }
@@ -136,7 +141,7 @@ export function first(): Plugin {
         places.push([pattern, needed(module), ...(ahead ? [call(ahead, path, known)] : [])]);
       }
       const theme = join(out, "theme.js");
-      const text = `${readFileSync(theme, "utf8")}${LOADER}(${JSON.stringify(files)}, ${JSON.stringify(places)});\n`;
+      const text = `${readFileSync(theme, "utf8")}${LOADER}(${JSON.stringify(files)}, ${JSON.stringify(places)}, ${DEADLINE});\n`;
       const name = `/assets/first-${createHash("sha256").update(text).digest("base64url").slice(0, 8)}.js`;
       writeFileSync(join(out, name), text);
       rmSync(theme);

@@ -6,7 +6,6 @@ use chassis::{Caller, Result, identity::uuid_of};
 use proto::board::v1::{
     BoardSnapshot, GetBoardSnapshotRequest, Task, TaskCard, snapshot_service_server::SnapshotService,
 };
-use time::OffsetDateTime;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
@@ -34,12 +33,11 @@ impl Service {
         caller.may_read_board(organization, id)?;
         let tasks = async {
             let mut connection = self.store.pool().acquire().await?;
-            let rows = tasks::of_board(&mut connection, id, most.map(|most| most.max(0))).await?;
-            let counts = match most {
-                Some(_) => tasks::counts(&mut connection, id).await?,
-                None => tasks::counted(id, &rows, OffsetDateTime::now_utc()),
-            };
-            Ok((rows, counts))
+            let counts = tasks::counts(&mut connection, id).await?;
+            Ok((
+                tasks::of_board(&mut connection, id, most.map(|most| most.max(0))).await?,
+                counts,
+            ))
         };
         let ((tasks, task_counts), chat_messages, mut agents, approvals) = futures::try_join!(
             tasks,

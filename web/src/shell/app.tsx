@@ -77,8 +77,8 @@ export function start(root: HTMLElement): void {
     return;
   }
   // What the page shows is asked for first; shell and page are drawn together, once, when all of it is quick.
-  const ready = [begin(location.pathname, client), ...[meQuery, organizationsQuery, membershipQuery].map((query) => client.prefetchQuery(query as typeof meQuery))];
-  void Promise.race([Promise.all(ready), pause(TOGETHER)]).then(render);
+  const ready = Promise.all([begin(location.pathname, client), client.prefetchQuery(meQuery), client.prefetchQuery(organizationsQuery), client.prefetchQuery(membershipQuery)]);
+  void Promise.race([ready, pause(TOGETHER)]).then(render);
   // The stream begins with the changes of the last seconds, so that nothing is lost.
   void pause(AFTERWARDS).then(() => startLive(client));
 }

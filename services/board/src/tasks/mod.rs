@@ -25,7 +25,7 @@ use proto::{
 };
 use tonic::{Request, Response, Status};
 
-pub use overview::{counted, counts, foremost, of_board};
+pub use overview::{counts, foremost, of_board};
 pub use rows::{BoardFacts, Loaded, NO_VALUES, TaskRow, load, rows_by_id, rows_of_agents};
 
 use crate::Service;

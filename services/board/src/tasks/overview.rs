@@ -3,11 +3,9 @@
 use chassis::Result;
 use proto::board::v1::BoardTaskCounts;
 use sqlx::PgConnection;
-use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::rows::{TaskRow, select_tasks, with_links};
-use crate::rules::Status;
 
 /// Tasks of a board, newest first: all of them, or so many.
 pub async fn of_board(connection: &mut PgConnection, board: Uuid, most: Option<i32>) -> Result<Vec<TaskRow>> {
@@ -32,26 +30,6 @@ pub(super) async fn newest(
     )
     .fetch_all(connection)
     .await?)
-}
-
-/// How many there are of all the tasks of a board, which are at hand.
-pub fn counted(board: Uuid, rows: &[TaskRow], now: OffsetDateTime) -> BoardTaskCounts {
-    let mut counts = BoardTaskCounts {
-        board_id: board.to_string(),
-        ..BoardTaskCounts::default()
-    };
-    for row in rows {
-        let status = row.status();
-        *match status {
-            Status::Inbox => &mut counts.inbox,
-            Status::InProgress => &mut counts.in_progress,
-            Status::Review => &mut counts.review,
-            Status::Done => &mut counts.done,
-        } += 1;
-        counts.total += 1;
-        counts.overdue += i32::from(status != Status::Done && row.due_at.is_some_and(|due| due < now));
-    }
-    counts
 }
 
 /// How many tasks a board has, by where they stand.
