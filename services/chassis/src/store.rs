@@ -18,6 +18,7 @@ use sqlx::{
     query::Query,
 };
 use tokio::sync::Notify;
+use tracing::Instrument;
 
 use crate::{
     Error, Result,
@@ -169,7 +170,7 @@ impl Store {
     /// it is never committed. The task comes to its end, and what it began is rolled back when nobody waits for it any more.
     async fn begun(&self, statement: &'static str) -> Result<Transaction<'static, Postgres>> {
         let pool = self.pool.clone();
-        let begun = tokio::spawn(async move { pool.begin_with(statement).await });
+        let begun = tokio::spawn(async move { pool.begin_with(statement).await }.in_current_span());
         Ok(begun.await.map_err(Error::internal)??)
     }
 
